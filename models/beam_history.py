@@ -1,0 +1,69 @@
+"""Back-pointers of a beam search: what each hypothesis wrote and looked at, read off at the end.
+
+Nothing is copied while the beams are reordered; a hypothesis' evidence is found by walking back from its
+last token, so it is that hypothesis' own.
+
+Names of dimensions: as in decoding.py.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FinishedBeam:
+    """The end of a hypothesis."""
+
+    position: int
+    """Index of its last token."""
+    parent: int
+    """The beam that this token continues."""
+    token_id: int
+    token_log_probability: float
+    score: float
+    score_parts: dict[str, float]
+
+
+class BeamHistory:
+    """Grows by one attention and one step for each position."""
+
+    def __init__(self) -> None:
+        self._attentions: list[Tensor] = []
+        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add_attention(self, attention: Tensor) -> None:
+        """Note where each beam looked before its next token: float (batch, beams, source)."""
+        self._attentions.append(attention.cpu())
+
+    def add_step(self, token_ids: Tensor, parents: Tensor, log_probabilities: Tensor) -> None:
+        """Note each new beam's token, the beam that it continues, and the token's log-probability.
+
+        Args:
+            token_ids: int64 (batch, beams).
+            parents: int64 (batch, beams).
+            log_probabilities: float (batch, beams).
+        """
+        self._steps.append((token_ids.cpu(), parents.cpu(), log_probabilities.cpu()))
+
+    def trace(self, item: int, end: FinishedBeam) -> tuple[list[int], list[float], Tensor]:
+        """Walk back from a hypothesis' end.
+
+        Args:
+            item: which input.
+            end: its last token.
+
+        Returns:
+            Its token ids, their log-probabilities, and the attention, float (tokens, source).
+        """
+        token_ids, log_probabilities = [end.token_id], [end.token_log_probability]
+        beam = end.parent
+        attentions = [self._attentions[end.position][item, beam]]
+        for position in range(end.position - 1, -1, -1):
+            tokens, parents, scores = self._steps[position]
+            token_ids.append(int(tokens[item, beam]))
+            log_probabilities.append(float(scores[item, beam]))
+            beam = int(parents[item, beam])
+            attentions.append(self._attentions[position][item, beam])
+        return token_ids[::-1], log_probabilities[::-1], torch.stack(attentions[::-1])

@@ -1,0 +1,74 @@
+"""Configuration of the attention NMT family (Bahdanau, Cho and Bengio 2014, arXiv:1409.0473)."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+
+@strict
+class AttentionNmtConfig(PreTrainedConfig):
+    """Shape of an encoder-decoder with additive attention.
+
+    The defaults are the network that we train: the attention is queried with the new state, and the
+    state is fed with the last read-out (Luong et al. 2015, section 3.3). The network of the 2014
+    paper, appendix A, is `attention_query="previous_state"`, `input_feeding=False`,
+    `readout_activation="maxout"`, `tie_word_embeddings=False`.
+    """
+
+    model_type = "attention_nmt"
+    keys_to_ignore_at_inference = ["past_key_values"]
+    attribute_map = {"num_hidden_layers": "decoder_layers"}
+
+    source_language: str = ""
+    """Such as "en"; empty where it is not known."""
+    target_language: str = ""
+    vocab_size: int = 8000
+    """Pieces of the joint source and target vocabulary."""
+    embedding_size: int = 256
+    """Width of an embedded piece; also of the read-out."""
+    encoder_hidden_size: int = 256
+    """Units of the encoder, in each direction."""
+    decoder_hidden_size: int = 256
+    """Units of the decoder."""
+    attention_size: int = 256
+    """Units of the alignment model's hidden layer (n' in the paper)."""
+    encoder_layers: int = 1
+    decoder_layers: int = 1
+    cell_type: str = "gru"
+    """"gru" or "lstm"."""
+    attention_query: str = "current_state"
+    """"previous_state" aligns before the state is updated (equation 6); "current_state" afterwards."""
+    input_feeding: bool = True
+    """Whether the state also reads the last read-out."""
+    readout_activation: str = "tanh"
+    """"tanh" or "maxout" (pairs, appendix A.2.2)."""
+    embedding_dropout: float = 0.0
+    encoder_dropout: float = 0.0
+    """Between layers and on the annotations that the attention reads."""
+    decoder_dropout: float = 0.0
+    """Between the decoder's layers."""
+    readout_dropout: float = 0.0
+    label_smoothing: float = 0.0
+    """Share of the target distribution spread over the vocabulary, in training only."""
+    initializer_range: float = 0.1
+    """Standard deviation of the embeddings at the start."""
+    tie_word_embeddings: bool = True
+    """One matrix for the source embeddings, the target embeddings and the output layer."""
+
+    is_encoder_decoder: bool = True
+    use_cache: bool = True
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 1
+    eos_token_id: int | None = 2
+    unk_token_id: int | None = 3
+    decoder_start_token_id: int | None = 1
+
+    def validate_architecture(self) -> None:
+        """Refuse what the modelling code cannot build."""
+        _check_choice("cell_type", self.cell_type, ("gru", "lstm"))
+        _check_choice("attention_query", self.attention_query, ("previous_state", "current_state"))
+        _check_choice("readout_activation", self.readout_activation, ("tanh", "maxout"))
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")

@@ -1,0 +1,373 @@
+"""Attention NMT: a recurrent encoder-decoder that learns to align and translate.
+
+References:
+    Bahdanau, Cho and Bengio 2014 (arXiv:1409.0473), section 3 and appendix A.
+    Input feeding: Luong, Pham and Manning 2015 (arXiv:1508.04025), section 3.3.
+The GRU is torch's, which resets U h instead of h and swaps z with 1 - z: the same family of functions.
+
+Names of dimensions in this file:
+    batch       sentences, padded to the longest
+    source      pieces of a source sentence, the end included
+    target      pieces of a target sentence
+    rows        target sentences decoded side by side: batch times hypotheses
+    vocabulary  pieces of the joint vocabulary
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+
+from .attention import AdditiveAttention
+from .configuration_attention_nmt import AttentionNmtConfig
+from .decoding import DecodingOptions, Hypothesis, beam_search, score_targets
+from .recurrent import BidirectionalEncoder, RecurrentCells, RecurrentState
+
+
+@dataclass(frozen=True)
+class SourceMemory:
+    """What the decoder reads of a batch of sources; no step changes it."""
+
+    annotations: Tensor
+    """float (batch, source, 2 * encoder_hidden_size)."""
+    projected_annotations: Tensor
+    """float (batch, source, attention_size)."""
+    mask: Tensor
+    """bool (batch, source), True on real pieces."""
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """What the decoder carries from step to step, for each row."""
+
+    recurrent: RecurrentState
+    readout: Tensor
+    """float (rows, embedding_size): the last read-out, zeros before the first."""
+    num_steps: int = 0
+
+    is_compileable = False  # asked by GenerationMixin.generate
+
+    def select(self, rows: Tensor) -> "DecoderState":
+        """Keep the given rows, int64 (new_rows), in that order."""
+        return replace(self, recurrent=self.recurrent.select(rows), readout=self.readout.index_select(0, rows))
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Number of pieces read, under the name that GenerationMixin asks for."""
+        return self.num_steps
+
+
+class AttentionNmtEncoder(nn.Module):
+    """Annotates every source piece with the states of a bidirectional recurrent network."""
+
+    main_input_name = "input_ids"
+
+    def __init__(self, config: AttentionNmtConfig):
+        super().__init__()
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.recurrent = BidirectionalEncoder(
+            config.cell_type,
+            config.embedding_size,
+            config.encoder_hidden_size,
+            config.encoder_layers,
+            config.encoder_dropout,
+        )
+        self.annotation_dropout = nn.Dropout(config.encoder_dropout)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool = True,
+    ) -> BaseModelOutput:
+        """Annotate a batch of sources.
+
+        Args:
+            input_ids: int64 (batch, source).
+            attention_mask: (batch, source), 1 or True on real pieces; None where all are real.
+            output_attentions: named by `generate`; there are none to return.
+            output_hidden_states: named by `generate`; the last layer's are all that is returned.
+            return_dict: always True; named by `generate`.
+
+        Returns:
+            `last_hidden_state`: float (batch, source, 2 * encoder_hidden_size), 0 on padding.
+        """
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        embedded = self.embedding_dropout(self.embedding(input_ids))
+        return BaseModelOutput(last_hidden_state=self.annotation_dropout(self.recurrent(embedded, mask.bool())))
+
+
+class AttentionNmtDecoder(nn.Module):
+    """Reads the last piece, looks back at the source, and prepares the next piece's distribution."""
+
+    def __init__(self, config: AttentionNmtConfig):
+        super().__init__()
+        annotation_size = 2 * config.encoder_hidden_size
+        self.queries_previous_state = config.attention_query == "previous_state"
+        self.input_feeding = config.input_feeding
+        self.uses_maxout = config.readout_activation == "maxout"
+        self.readout_size = config.embedding_size
+
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.initial_projection = nn.Linear(config.encoder_hidden_size, config.decoder_hidden_size)
+        self.attention = AdditiveAttention(config.decoder_hidden_size, annotation_size, config.attention_size)
+        self.cells = RecurrentCells(
+            config.cell_type,
+            config.embedding_size
+            + (annotation_size if self.queries_previous_state else 0)
+            + (self.readout_size if self.input_feeding else 0),
+            config.decoder_hidden_size,
+            config.decoder_layers,
+            config.decoder_dropout,
+        )
+        self.readout_projection = nn.Linear(
+            config.decoder_hidden_size + config.embedding_size + annotation_size,
+            self.readout_size * (2 if self.uses_maxout else 1),
+        )
+        self.readout_dropout = nn.Dropout(config.readout_dropout)
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Embed pieces: int64 (...) to float (..., embedding_size)."""
+        return self.embedding_dropout(self.embedding(token_ids))
+
+    def prepare(self, annotations: Tensor, mask: Tensor) -> SourceMemory:
+        """Compute once for a source what every step needs of it.
+
+        Args:
+            annotations: float (batch, source, 2 * encoder_hidden_size).
+            mask: bool (batch, source), True on real pieces.
+        """
+        return SourceMemory(annotations, self.attention.project_keys(annotations), mask)
+
+    def initial_state(self, memory: SourceMemory, rows_per_source: int = 1) -> DecoderState:
+        """Start from the backward state at the first piece: s_0 = tanh(W_s h_1) (appendix A.2.2)."""
+        hidden_size = memory.annotations.shape[-1] // 2
+        backward_first = memory.annotations[:, 0, hidden_size:]
+        hidden = torch.tanh(self.initial_projection(backward_first)).repeat_interleave(rows_per_source, dim=0)
+        readout = hidden.new_zeros(hidden.shape[0], self.readout_size)
+        return DecoderState(self.cells.initial_state(hidden), readout)
+
+    def step(self, embedded: Tensor, state: DecoderState, memory: SourceMemory) -> tuple[DecoderState, Tensor]:
+        """Read one piece in every row.
+
+        Args:
+            embedded: float (rows, embedding_size), the last piece.
+            state: the state before the step.
+            memory: the sources; a source's rows lie side by side.
+
+        Returns:
+            The state after the step, whose `readout` scores the next piece, and the attention,
+            float (rows, source).
+        """
+        inputs = [embedded]
+        if self.queries_previous_state:
+            context, weights = self._attend(state.recurrent, memory)
+            inputs.append(context)
+        if self.input_feeding:
+            inputs.append(state.readout)
+        recurrent = self.cells(torch.cat(inputs, dim=-1), state.recurrent)
+        if not self.queries_previous_state:
+            context, weights = self._attend(recurrent, memory)
+        # Appendix A.2.2: with the 2014 order the read-out, too, sees the state before the step.
+        seen = state.recurrent if self.queries_previous_state else recurrent
+        readout = self._read_out(torch.cat([seen.hidden[-1], embedded, context], dim=-1))
+        return DecoderState(recurrent, readout, state.num_steps + 1), weights
+
+    def _attend(self, recurrent: RecurrentState, memory: SourceMemory) -> tuple[Tensor, Tensor]:
+        return self.attention(recurrent.hidden[-1], memory.annotations, memory.projected_annotations, memory.mask)
+
+    def _read_out(self, inputs: Tensor) -> Tensor:
+        projected = self.readout_projection(inputs)
+        if self.uses_maxout:
+            activated = projected.unflatten(-1, (self.readout_size, 2)).amax(dim=-1)
+        else:
+            activated = torch.tanh(projected)
+        return self.readout_dropout(activated)
+
+
+class AttentionNmtForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """Translates; every step tells which source pieces it looked at."""
+
+    config_class = AttentionNmtConfig
+    main_input_name = "input_ids"
+    base_model_prefix = ""
+    _is_stateful = True
+    _tied_weights_keys = {
+        "decoder.embedding.weight": "encoder.embedding.weight",
+        "output_projection.weight": "encoder.embedding.weight",
+    }
+
+    def __init__(self, config: AttentionNmtConfig):
+        super().__init__(config)
+        self.encoder = AttentionNmtEncoder(config)
+        self.decoder = AttentionNmtDecoder(config)
+        self.output_projection = nn.Linear(config.embedding_size, config.vocab_size)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Orthogonal recurrent matrices (appendix B.1), Glorot elsewhere, zero biases."""
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            module.weight[module.padding_idx].zero_()
+        elif isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, (nn.GRU, nn.LSTM, nn.GRUCell, nn.LSTMCell)):
+            for name, parameter in module.named_parameters():
+                if "bias" in name:
+                    parameter.zero_()
+                else:
+                    initialise = nn.init.orthogonal_ if "weight_hh" in name else nn.init.xavier_uniform_
+                    for gate in parameter.chunk(parameter.shape[0] // module.hidden_size):
+                        initialise(gate)
+
+    def get_encoder(self, modality: str | None = None) -> AttentionNmtEncoder:
+        """Return the module that `generate` runs once for each source."""
+        return self.encoder
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the source embeddings."""
+        return self.encoder.embedding
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """Return the output layer."""
+        return self.output_projection
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        encoder_outputs: BaseModelOutput | None = None,
+        past_key_values: DecoderState | None = None,
+        use_cache: bool = True,
+        return_dict: bool = True,
+    ) -> Seq2SeqLMOutput:
+        """Score target pieces, each given those before it.
+
+        Args:
+            input_ids: int64 (batch, source); not needed beside `encoder_outputs`.
+            attention_mask: (batch, source), 1 or True on real pieces; None where all are real.
+            decoder_input_ids: int64 (batch, target); made from `labels` where it is None.
+            labels: int64 (batch, target), -100 on padding.
+            encoder_outputs: the encoder's, to save its work.
+            past_key_values: the decoder's state after the pieces before `decoder_input_ids`.
+            use_cache: whether to return the state after the last piece.
+            return_dict: always True; `generate` names it.
+
+        Returns:
+            `logits`: float (batch, target, vocabulary). `loss`: scalar, nats per piece, or None;
+            label smoothing applies in training only. `cross_attentions`: one tensor,
+            float (batch, target, source).
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.encoder(input_ids, attention_mask)
+        annotations = encoder_outputs[0]
+        mask = annotations.new_ones(annotations.shape[:2]) if attention_mask is None else attention_mask
+        memory = self.decoder.prepare(annotations, mask.bool())
+        if decoder_input_ids is None:
+            decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
+
+        state = self.decoder.initial_state(memory) if past_key_values is None else past_key_values
+        embedded = self.decoder.embed(decoder_input_ids)
+        readouts, attentions = [], []
+        for piece in embedded.unbind(dim=1):
+            state, attention = self.decoder.step(piece, state, memory)
+            readouts.append(state.readout)
+            attentions.append(attention)
+        logits = self.output_projection(torch.stack(readouts, dim=1))
+        return Seq2SeqLMOutput(
+            loss=None if labels is None else self._loss(logits, labels),
+            logits=logits,
+            past_key_values=state if use_cache else None,
+            cross_attentions=(torch.stack(attentions, dim=1),),
+            encoder_last_hidden_state=annotations,
+        )
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=smoothing)
+
+    def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
+        """Shift labels, int64 (batch, target), by one: the start, then all but the last."""
+        start = labels.new_full((labels.shape[0], 1), self.config.decoder_start_token_id)
+        return torch.cat([start, labels[:, :-1].masked_fill(labels[:, :-1] == -100, self.config.pad_token_id)], 1)
+
+    @torch.inference_mode()
+    def translate(self, input_ids: Tensor, attention_mask: Tensor, **options: Any) -> list[list[Hypothesis]]:
+        """Find the best translations of each source by beam search, with their alignments.
+
+        Args:
+            input_ids: int64 (batch, source).
+            attention_mask: (batch, source), 1 or True on real pieces.
+            **options: fields of `DecodingOptions`; `generation_config` has the others.
+
+        Returns:
+            For each source `num_return_sequences` hypotheses, best first.
+        """
+        options = DecodingOptions.with_defaults(self.generation_config, **options)
+        memory = self.decoder.prepare(self.encoder(input_ids, attention_mask)[0], attention_mask.bool())
+        state = self.decoder.initial_state(memory, rows_per_source=options.num_beams)
+        return beam_search(self._step_function(memory), state, memory.mask, options, self.config)
+
+    @torch.inference_mode()
+    def score(
+        self, input_ids: Tensor, attention_mask: Tensor, target_ids: list[list[int]], **options: Any
+    ) -> list[Hypothesis]:
+        """Score a given target for each source, as if the search had found it.
+
+        Args:
+            input_ids: int64 (batch, source).
+            attention_mask: (batch, source), 1 or True on real pieces.
+            target_ids: for each source the target's pieces, the end included.
+            **options: the penalties among `DecodingOptions`; `generation_config` has the others.
+        """
+        options = DecodingOptions.with_defaults(self.generation_config, **options)
+        memory = self.decoder.prepare(self.encoder(input_ids, attention_mask)[0], attention_mask.bool())
+        state = self.decoder.initial_state(memory)
+        return score_targets(self._step_function(memory), state, memory.mask, target_ids, options, self.config)
+
+    def _step_function(self, memory: SourceMemory):
+        """Bind the sources: (piece ids (rows), state) to (logits (rows, vocabulary), state, attention)."""
+
+        def step(token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor]:
+            state, attention = self.decoder.step(self.decoder.embed(token_ids), state, memory)
+            return self.output_projection(state.readout), state, attention
+
+        return step
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: DecoderState | None = None,
+        attention_mask: Tensor | None = None,
+        encoder_outputs: BaseModelOutput | None = None,
+        use_cache: bool | None = None,
+        **kwargs,
+    ) -> dict:
+        """Give `generate` the arguments of its next `forward`: the last piece once there is a state."""
+        return {
+            "decoder_input_ids": input_ids if past_key_values is None else input_ids[:, -1:],
+            "past_key_values": past_key_values,
+            "attention_mask": attention_mask,
+            "encoder_outputs": encoder_outputs,
+            "use_cache": use_cache,
+        }
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False
+
+    @staticmethod
+    def _reorder_cache(past_key_values: DecoderState, beam_idx: Tensor) -> DecoderState:
+        return past_key_values.select(beam_idx)

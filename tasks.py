@@ -1,0 +1,70 @@
+"""The table of tasks: one row each, strings only.
+
+Everything that differs between families and is not code stands here; everything else finds a
+family's code through its row. A reference to code is `file.Name`, looked for in the folder that
+the field's comment gives.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: a pipeline, the family of models behind it, and how people meet it."""
+
+    name: str
+    """The pipeline's name, `pipeline("…")`."""
+    title: str
+    """The demo tab's heading."""
+    paper: str
+    """Where the network comes from, for cards and pages."""
+    configuration: str
+    """Configuration class, in models/."""
+    model: str
+    """Model class, in models/."""
+    auto_model: str
+    """The transformers Auto class that loads the model."""
+    pipeline: str
+    """Pipeline class, in pipelines/."""
+    modality: str
+    """What goes in: "text", "image" or "audio"."""
+    recipe: str
+    """Module in training/ with `Recipe` and `train`; beside it `<recipe>_evaluation` with `Evaluation`, `evaluate` and
+    `card_facts`."""
+    tab: str
+    """Module in demo/ with `build_tab`."""
+    default_checkpoint: str
+    """Folder in checkpoints/ that is used when no model is named."""
+    checkpoints: tuple[str, ...]
+    """Every shipped folder of the task, the default first."""
+    hub_pipeline_tag: str
+    """The Hub's `pipeline_tag`, which is also the name of the task's HTTP schema."""
+    tokenizer: str | None = None
+    """Tokenizer class, in models/, where it is our own."""
+    feature_extractor: str | None = None
+    """Feature extractor class, in models/."""
+    image_processor: str | None = None
+    """Image processor class, in models/."""
+
+
+_ROWS = (
+    Task(
+        name="attention-translation",
+        title="Translation",
+        paper="Bahdanau, Cho and Bengio 2014, arXiv:1409.0473",
+        configuration="configuration_attention_nmt.AttentionNmtConfig",
+        model="modeling_attention_nmt.AttentionNmtForConditionalGeneration",
+        auto_model="AutoModelForSeq2SeqLM",
+        tokenizer="tokenization_attention_nmt.AttentionNmtTokenizer",
+        pipeline="pipeline_attention_translation.AttentionTranslationPipeline",
+        modality="text",
+        recipe="attention_nmt",
+        tab="attention_translation",
+        default_checkpoint="attention-nmt-en-de",
+        checkpoints=("attention-nmt-en-de", "attention-nmt-en-fr"),
+        hub_pipeline_tag="translation",
+    ),
+)
+
+TASKS = MappingProxyType({task.name: task for task in _ROWS})
