@@ -1,0 +1,85 @@
+"""Our tasks, registered with transformers; `pipeline` has the signature of transformers' own."""
+
+import functools
+import importlib
+import inspect
+from typing import Any
+
+import transformers
+from transformers.pipelines import PIPELINE_REGISTRY
+
+import hub
+from hub import CheckpointError
+from tasks import TASKS, Task
+
+from .pipeline_common import EvidencePipeline, InputError, Option
+
+__all__ = ["CheckpointError", "EvidencePipeline", "InputError", "Option", "pipeline", "pipeline_class"]
+
+_AUTO_CLASSES = {
+    "tokenizer": "AutoTokenizer",
+    "feature_extractor": "AutoFeatureExtractor",
+    "image_processor": "AutoImageProcessor",
+}
+
+
+def pipeline_class(task: Task) -> type[EvidencePipeline]:
+    """Import a task's pipeline class."""
+    module, name = task.pipeline.split(".")
+    return getattr(importlib.import_module(f"pipelines.{module}"), name)
+
+
+@functools.wraps(transformers.pipeline)
+def pipeline(*args: Any, **kwargs: Any) -> transformers.Pipeline:
+    """Build a pipeline as transformers.pipeline does; our tasks need no model and no trust.
+
+    Without a model the task's shipped checkpoint is taken, from the disk. A model may be a folder, a shipped
+    checkpoint's name, or a repository on the Hub (with `revision`).
+
+    Raises:
+        CheckpointError: for a checkpoint that is missing or damaged.
+    """
+    arguments = inspect.signature(transformers.pipeline).bind_partial(*args, **kwargs).arguments
+    options = arguments.pop("kwargs", {})
+    task, model = _task(arguments), arguments.get("model")
+    if task is None:
+        return transformers.pipeline(*args, **kwargs)
+    if model is None or isinstance(model, str):
+        folder = hub.find(model or task.default_checkpoint, arguments.pop("revision", None))
+        family = hub.check(folder)
+        if family is not task:
+            raise CheckpointError(f"{folder.name} serves the task {family.name}, not {task.name}.")
+        arguments["model"] = str(folder)
+    arguments |= {"task": task.name, "pipeline_class": pipeline_class(task)}
+    return transformers.pipeline(**arguments, **options)
+
+
+def _task(arguments: dict[str, Any]) -> Task | None:
+    """Return our task that a call is about, if it is one of ours; a local checkpoint tells its own."""
+    name, model = arguments.get("task"), arguments.get("model")
+    if name is None and isinstance(model, str) and hub.is_local(model):
+        return hub.task_of(hub.find(model))
+    return TASKS.get(name)
+
+
+def _register(task: Task) -> None:
+    configuration, model = hub.model_code(task.configuration), hub.model_code(task.model)
+    auto_model = getattr(transformers, task.auto_model)
+    transformers.AutoConfig.register(configuration.model_type, configuration)
+    auto_model.register(configuration, model)
+    configuration.register_for_auto_class()
+    model.register_for_auto_class(task.auto_model)
+    for field, auto_name in _AUTO_CLASSES.items():
+        reference = getattr(task, field)
+        if reference is not None:
+            processor = hub.model_code(reference)
+            auto_class = getattr(transformers, auto_name)
+            auto_class.register(configuration, processor)
+            processor.register_for_auto_class(auto_name)
+    PIPELINE_REGISTRY.register_pipeline(
+        task.name, pipeline_class=pipeline_class(task), pt_model=auto_model, type=task.modality
+    )
+
+
+for _row in TASKS.values():
+    _register(_row)

@@ -1,0 +1,55 @@
+"""`python -m pipelines TASK INPUT … [--option value]`: answers as JSON on standard output."""
+
+import argparse
+import json
+import sys
+
+from tasks import TASKS
+
+_KINDS = {"int": int, "float": float, "str": str}
+
+
+def parser(task_name: str) -> argparse.ArgumentParser:
+    """Build a task's command line from its pipeline's options."""
+    from . import pipeline_class
+
+    commands = argparse.ArgumentParser(prog=f"python -m pipelines {task_name}", description=__doc__)
+    commands.add_argument("inputs", nargs="+", help="inputs; each is answered")
+    commands.add_argument("--model", help="folder, shipped checkpoint or repository on the Hub")
+    commands.add_argument("--revision", help="of the repository")
+    commands.add_argument("--device", help='such as "cpu" or "cuda:0"')
+    commands.add_argument("--batch-size", type=int, help="inputs that go through the network together")
+    for option in pipeline_class(TASKS[task_name]).options:
+        if option.name == "return_evidence":
+            commands.add_argument("--evidence", action="store_true", dest=option.name, help=option.description)
+        elif option.kind == "bool":
+            commands.add_argument(f"--{option.name.replace('_', '-')}", action="store_true", help=option.description)
+        else:
+            kind = _KINDS[option.kind]
+            commands.add_argument(f"--{option.name.replace('_', '-')}", type=kind, help=option.description)
+    return commands
+
+
+def main(arguments: list[str]) -> int:
+    """Answer every input; return the exit status."""
+    if not arguments or arguments[0] not in TASKS:
+        print(f"usage: python -m pipelines TASK INPUT …\ntasks: {', '.join(TASKS)}", file=sys.stderr)
+        return 2
+    options = vars(parser(arguments[0]).parse_args(arguments[1:]))
+    from . import CheckpointError, InputError, pipeline
+
+    inputs = options.pop("inputs")
+    loading = {name: options.pop(name) for name in ("model", "revision", "device")}
+    try:
+        pipe = pipeline(arguments[0], **{name: value for name, value in loading.items() if value is not None})
+        answers = pipe(inputs if len(inputs) > 1 else inputs[0], **options)
+    except (CheckpointError, InputError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    json.dump(answers, sys.stdout, indent=2, ensure_ascii=False)
+    print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

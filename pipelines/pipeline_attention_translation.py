@@ -1,0 +1,158 @@
+"""Translation with its alignment: pipeline("attention-translation")."""
+
+from typing import Any
+
+from .pipeline_common import RETURN_EVIDENCE, EvidencePipeline, InputError, Option, check_text, only_item
+
+MAXIMUM_CHARACTERS = 1000
+"""Of a source text: the models were trained on single sentences."""
+
+
+class AttentionTranslationPipeline(EvidencePipeline):
+    """Translates a sentence; returns hypotheses, best first: `translation_text` and `score`.
+
+    With `return_evidence=True` each has `evidence`: `source_tokens` (S), `target_tokens` (T) and `attention`,
+    T lists of S weights that sum to 1; `token_log_probabilities` (T, nats); and `score_parts`.
+    """
+
+    _load_tokenizer = True
+    _load_processor = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+
+    options = (
+        Option("num_beams", "int", "forward", "Hypotheses that are followed; 1 is greedy search.", 1, 16),
+        Option("num_return_sequences", "int", "forward", "Translations to return, at most num_beams.", 1, 16),
+        Option("length_penalty", "float", "forward", "Exponent of the length in the score.", 0, 3),
+        Option(
+            "length_normalization",
+            "str",
+            "forward",
+            "The score's denominator: length ** penalty, or GNMT's ((5 + length) / 6) ** penalty.",
+            choices=("power", "gnmt"),
+        ),
+        Option("coverage_penalty", "float", "forward", "Weight of GNMT's penalty on source left unread.", 0, 2),
+        Option("max_new_tokens", "int", "forward", "Longest translation, in pieces.", 1, 256),
+        Option("min_new_tokens", "int", "forward", "Shortest translation, in pieces.", 0, 256),
+        Option(
+            "no_repeat_ngram_size",
+            "int",
+            "forward",
+            "Runs of this many pieces occur once; 0: no rule.",
+            0,
+            10,
+        ),
+        Option("target_prefix", "str", "forward", "Words that the translation begins with.", maximum=1000),
+        Option(
+            "src_lang",
+            "str",
+            "preprocess",
+            "Language of the source; it must be the checkpoint's.",
+            maximum=16,
+        ),
+        Option(
+            "tgt_lang",
+            "str",
+            "preprocess",
+            "Language of the target; it must be the checkpoint's.",
+            maximum=16,
+        ),
+        RETURN_EVIDENCE,
+    )
+    ignored_parameters = ("clean_up_tokenization_spaces", "truncation")
+
+    def check_input(self, item: Any) -> str:
+        """Return a text in which the model knows at least one piece, or raise an InputError."""
+        text = check_text(item, MAXIMUM_CHARACTERS)
+        known = set(self._pieces(text)) - {
+            self.tokenizer.unk_token_id,
+            self.tokenizer.convert_tokens_to_ids("▁"),
+        }
+        if not known:
+            raise InputError(f"Expected a sentence in the model's source language; it knows no part of {text[:60]!r}.")
+        return text
+
+    def preprocess(self, text: str, src_lang: str | None = None, tgt_lang: str | None = None) -> dict:
+        """Cut the text into pieces."""
+        self._check_language("src_lang", src_lang, self.model.config.source_language)
+        self._check_language("tgt_lang", tgt_lang, self.model.config.target_language)
+        return dict(self.tokenizer(text, return_tensors="pt"))
+
+    def _forward(self, model_inputs: dict, target_prefix: str = "", **options: Any) -> dict:
+        options = self._fit_together(options)
+        if target_prefix.strip():
+            options["prefix_ids"] = tuple(self._pieces(target_prefix))
+        found = self.model.translate(model_inputs["input_ids"], model_inputs["attention_mask"], **options)
+        sources = [
+            ids[: len(hypotheses[0].attention[0])]
+            for ids, hypotheses in zip(model_inputs["input_ids"].tolist(), found, strict=True)
+        ]
+        return {"answers": [_Answer(source, hypotheses) for source, hypotheses in zip(sources, found, strict=True)]}
+
+    def postprocess(self, outputs: dict, return_evidence: bool = False) -> list[dict]:
+        """Turn hypotheses into results."""
+        answer = only_item(outputs["answers"])
+        return [self._result(answer.source_ids, hypothesis, return_evidence) for hypothesis in answer.hypotheses]
+
+    def score(self, text: str, translation: str, **options: Any) -> dict:
+        """Score a given translation as if the search had found it, with its evidence.
+
+        Args:
+            text: the source.
+            translation: the target.
+            **options: the penalties `length_penalty`, `length_normalization` and `coverage_penalty`.
+        """
+        source = self.preprocess(self.check_input(text))
+        target = [*self._pieces(self.check_input(translation)), self.tokenizer.eos_token_id]
+        _, penalties, _ = self._sanitize_parameters(**options)
+        source = {name: tensor.to(self.device) for name, tensor in source.items()}
+        (hypothesis,) = self.model.score(source["input_ids"], source["attention_mask"], [target], **penalties)
+        return self._result(source["input_ids"][0].tolist(), hypothesis, return_evidence=True)
+
+    def _result(self, source_ids: list[int], hypothesis: Any, return_evidence: bool) -> dict:
+        result = {
+            "translation_text": self.tokenizer.decode(hypothesis.token_ids, skip_special_tokens=True),
+            "score": hypothesis.score,
+        }
+        if return_evidence:
+            result["evidence"] = {
+                "source_tokens": self.tokenizer.convert_ids_to_tokens(source_ids),
+                "target_tokens": self.tokenizer.convert_ids_to_tokens(hypothesis.token_ids),
+                "attention": hypothesis.attention.tolist(),
+                "token_log_probabilities": hypothesis.token_log_probabilities,
+            }
+            result["score_parts"] = hypothesis.score_parts
+        return result
+
+    def _pieces(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _fit_together(self, options: dict) -> dict:
+        """Refuse options that each fit but contradict each other or the checkpoint's defaults."""
+        defaults = self.model.generation_config
+        wanted = options.get("num_return_sequences", 1)
+        if wanted > options.get("num_beams", max(wanted, defaults.num_beams or 1)):
+            raise InputError(
+                f"num_return_sequences must be at most num_beams, {options['num_beams']}; got {wanted}.",
+                field="num_return_sequences",
+            )
+        longest = options.get("max_new_tokens", defaults.max_new_tokens)
+        if longest is not None and options.get("min_new_tokens", 0) > longest:
+            raise InputError(
+                f"min_new_tokens must be at most max_new_tokens, {longest}; got {options['min_new_tokens']}.",
+                field="min_new_tokens",
+            )
+        beams = max(wanted, options.get("num_beams") or defaults.num_beams or 1)
+        return options | {"num_beams": beams}
+
+    def _check_language(self, field: str, wanted: str | None, served: str) -> None:
+        if wanted is not None and served and wanted != served:
+            raise InputError(f"{field} must be {served!r}, this checkpoint's; got {wanted!r}.", field=field)
+
+
+class _Answer:
+    """One source and what was found for it, kept together while transformers takes batches apart."""
+
+    def __init__(self, source_ids: list[int], hypotheses: list):
+        self.source_ids = source_ids
+        self.hypotheses = hypotheses

@@ -1,0 +1,169 @@
+"""What all our pipelines share: checked options, checked inputs, and errors that tell people what to do."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from transformers import Pipeline
+
+GENERATION_GROUPS = ("generate_parameters", "generation_parameters", "generate_kwargs")
+"""Names under which clients of the Hub's inference schema send generation options."""
+
+
+class InputError(ValueError):
+    """The caller's mistake: says what was expected, what came, and what to do."""
+
+    def __init__(self, message: str, field: str = "inputs"):
+        super().__init__(message)
+        self.field = field
+        """Which argument it is about; an HTTP answer names it."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a pipeline, the same for Python, HTTP and the demo."""
+
+    name: str
+    kind: Literal["bool", "int", "float", "str"]
+    stage: Literal["preprocess", "forward", "postprocess"]
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    """Largest number, or largest number of characters."""
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> Any:
+        """Return the value if it fits, or raise an InputError that says what would."""
+        if not self._fits(value):
+            raise InputError(f"{self.name} must be {self.expectation()}; got {shown(value)}.", field=self.name)
+        return float(value) if self.kind == "float" else value
+
+    def expectation(self) -> str:
+        """Say in words which values fit."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "bool":
+            return "true or false"
+        if self.kind == "str":
+            return f"a text of at most {self.maximum:g} characters"
+        noun = "a whole number" if self.kind == "int" else "a number"
+        return f"{noun} from {self.minimum:g} to {self.maximum:g}"
+
+    def _fits(self, value: Any) -> bool:
+        if self.kind == "bool":
+            return isinstance(value, bool)
+        if self.kind == "str":
+            is_text = isinstance(value, str) and _is_unicode(value)
+            return is_text and (value in self.choices if self.choices else len(value) <= self.maximum)
+        numbers = (int,) if self.kind == "int" else (int, float)
+        if isinstance(value, bool) or not isinstance(value, numbers):
+            return False
+        return math.isfinite(value) and self.minimum <= value <= self.maximum
+
+
+RETURN_EVIDENCE = Option(
+    "return_evidence",
+    "bool",
+    "postprocess",
+    "Whether to return what the network looked at to give this answer.",
+)
+
+
+class EvidencePipeline(Pipeline):
+    """A pipeline whose options are a table and whose answers carry their evidence.
+
+    A subclass lists its `options` and implements `check_input`, `preprocess`, `_forward` and `postprocess`.
+    `_forward` returns one key with a list, an entry for each input.
+    """
+
+    options: ClassVar[tuple[Option, ...]] = (RETURN_EVIDENCE,)
+    ignored_parameters: ClassVar[tuple[str, ...]] = ()
+    """Parameters of the Hub's schema of the task that change nothing here."""
+
+    def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:
+        """Answer one input with a list of results, or a list of inputs with a list of such lists.
+
+        Args:
+            inputs: one input, or a list of them.
+            batch_size: how many of a list go through the network together; no result depends on it.
+            **options: those of the task.
+
+        Raises:
+            InputError: for an input or an option that does not fit; nothing is computed then.
+        """
+        if isinstance(inputs, (list, tuple)):
+            checked = [self._check_item(item, index) for index, item in enumerate(inputs)]
+            return super().__call__(checked, batch_size=batch_size, **options) if checked else []
+        return super().__call__(self.check_input(inputs), batch_size=batch_size, **options)
+
+    def serve(self, inputs: Any, parameters: dict[str, Any] | None = None) -> Any:
+        """Answer a request of the Hub's inference schema: what the HTTP endpoint and handler.py return.
+
+        Args:
+            inputs: as for a call.
+            parameters: our options, also inside `generate_parameters` or `generation_parameters`, where
+                huggingface_hub's client puts them.
+
+        Raises:
+            InputError: naming the field.
+        """
+        if parameters is not None and not isinstance(parameters, dict):
+            raise InputError(f"parameters must be an object; got {shown(parameters)}.", field="parameters")
+        options = dict(parameters or {})
+        for group in GENERATION_GROUPS:
+            nested = options.pop(group, None)
+            if nested is not None and not isinstance(nested, dict):
+                raise InputError(f"{group} must be an object; got {shown(nested)}.", field=group)
+            options |= nested or {}
+        return self(inputs, **{name: value for name, value in options.items() if name not in self.ignored_parameters})
+
+    def check_input(self, item: Any) -> Any:
+        """Return one input if it can be answered, or raise an InputError."""
+        raise NotImplementedError
+
+    def _check_item(self, item: Any, index: int) -> Any:
+        try:
+            return self.check_input(item)
+        except InputError as error:
+            raise InputError(f"Input {index}: {error}", field=f"inputs[{index}]") from error
+
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
+        known = {option.name: option for option in self.options}
+        stages: dict[str, dict] = {"preprocess": {}, "forward": {}, "postprocess": {}}
+        for name, value in options.items():
+            if name not in known:
+                raise InputError(f"Unknown option {name!r}. Known options: {', '.join(known)}.", field=name)
+            if value is not None:
+                stages[known[name].stage][name] = known[name].check(value)
+        return stages["preprocess"], stages["forward"], stages["postprocess"]
+
+
+def only_item(outputs: Any) -> Any:
+    """Return one input's entry of what `_forward` returned; transformers unpacks batches, not single inputs."""
+    if isinstance(outputs, list):
+        (outputs,) = outputs
+    return outputs
+
+
+def check_text(text: Any, maximum_characters: int) -> str:
+    """Return a text that has something in it, or raise an InputError."""
+    if not isinstance(text, str):
+        raise InputError(f"Expected a text; got {shown(text)}.")
+    if len(text) > maximum_characters:
+        raise InputError(f"Expected at most {maximum_characters:,} characters; got {len(text):,}. Send it in parts.")
+    if not _is_unicode(text):
+        raise InputError("Expected Unicode text; got a lone surrogate, half of a character. Decode the text as UTF-8.")
+    if not text.strip():
+        raise InputError("Expected a text; got an empty one.")
+    return text
+
+
+def shown(value: Any) -> str:
+    """Describe a value that was not expected, in a few words."""
+    text = repr(value)
+    kind = type(value).__name__
+    return f"{text} ({kind})" if len(text) <= 60 else f"{text[:57]}… ({kind})"
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

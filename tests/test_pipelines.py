@@ -1,0 +1,183 @@
+"""What every pipeline promises, for every row of tasks.py; then translation's own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import transformers
+
+from pipelines import InputError, pipeline
+from tasks import TASKS
+
+from .tiny import SENTENCES
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tiny_checkpoint):
+    return tiny_checkpoint.pipeline()
+
+
+def rounded(results):
+    """Return results with numbers rounded, to compare what differs in the last bits only."""
+    return json.loads(json.dumps(results), parse_float=lambda number: round(float(number), 4))
+
+
+class TestEveryTask:
+    def test_a_padded_batch_gives_what_single_inputs_give(self, tiny_checkpoint, tiny_pipeline):
+        inputs = list(tiny_checkpoint.family.inputs)
+        together = tiny_pipeline(inputs, batch_size=len(inputs), return_evidence=True)
+        assert rounded(together) == rounded([tiny_pipeline(item, return_evidence=True) for item in inputs])
+
+    def test_the_same_question_gets_the_same_answer(self, tiny_checkpoint, tiny_pipeline):
+        item = tiny_checkpoint.family.inputs[0]
+        assert tiny_pipeline(item, return_evidence=True) == tiny_pipeline(item, return_evidence=True)
+
+    def test_evidence_comes_on_request_only_and_is_json(self, tiny_checkpoint, tiny_pipeline):
+        item = tiny_checkpoint.family.inputs[0]
+        assert "evidence" not in tiny_pipeline(item)[0]
+        results = tiny_pipeline(item, return_evidence=True)
+        assert json.loads(json.dumps(results, allow_nan=False)) == results
+        assert "evidence" in results[0]
+
+    def test_an_unknown_option_is_named_and_the_known_ones_are_listed(self, tiny_checkpoint, tiny_pipeline):
+        with pytest.raises(InputError, match=r"beam_width.*Known options: .*return_evidence") as caught:
+            tiny_pipeline(tiny_checkpoint.family.inputs[0], beam_width=3)
+        assert caught.value.field == "beam_width"
+
+    def test_every_option_refuses_what_it_does_not_mean(self, tiny_checkpoint, tiny_pipeline):
+        for option in tiny_pipeline.options:
+            wrong = {
+                "bool": [1, "yes"],
+                "int": [1.5, True, "3", (option.minimum or 0) - 1, (option.maximum or 0) + 1],
+                "float": [float("nan"), float("inf"), "1", (option.minimum or 0) - 0.1, (option.maximum or 0) + 0.1],
+                "str": [5, "\ud800", "x" * 2000],
+            }
+            for value in wrong[option.kind]:
+                with pytest.raises(InputError, match=option.name) as caught:
+                    tiny_pipeline(tiny_checkpoint.family.inputs[0], **{option.name: value})
+                assert caught.value.field == option.name
+
+    def test_no_input_and_a_list_without_inputs(self, tiny_pipeline):
+        assert tiny_pipeline([]) == []
+        with pytest.raises(InputError):
+            tiny_pipeline(None)
+
+    def test_a_wrong_item_of_a_list_is_named(self, tiny_checkpoint, tiny_pipeline):
+        with pytest.raises(InputError, match=r"Input 1: .*None") as caught:
+            tiny_pipeline([tiny_checkpoint.family.inputs[0], None])
+        assert caught.value.field == "inputs[1]"
+
+    def test_serve_reads_the_hubs_schema(self, tiny_checkpoint, tiny_pipeline):
+        item = tiny_checkpoint.family.inputs[0]
+        plain = tiny_pipeline(item, return_evidence=True)
+        assert tiny_pipeline.serve(item, {"return_evidence": True}) == plain
+        assert tiny_pipeline.serve(item, {"generate_parameters": {"return_evidence": True}}) == plain
+        for wrong in ({"generate_parameters": 3}, [1]):
+            with pytest.raises(InputError, match="must be an object"):
+                tiny_pipeline.serve(item, wrong)
+
+    def test_stock_transformers_pipeline_knows_the_task(self, tiny_checkpoint, tiny_pipeline):
+        stock = transformers.pipeline(
+            tiny_checkpoint.task.name, model=tiny_pipeline.model, tokenizer=tiny_pipeline.tokenizer, device="cpu"
+        )
+        item = tiny_checkpoint.family.inputs[0]
+        assert stock(item) == tiny_pipeline(item)
+
+    def test_the_checkpoint_tells_its_own_task(self, tiny_checkpoint):
+        assert pipeline(model=str(tiny_checkpoint.folder), device="cpu").task == tiny_checkpoint.task.name
+
+
+class TestTranslation:
+    @pytest.fixture(scope="class")
+    def translate(self, tmp_path_factory):
+        from training.export import save_checkpoint
+
+        from .tiny import TINY
+
+        folder = tmp_path_factory.mktemp("translation")
+        model, processors = TINY["attention-translation"].build(folder)
+        save_checkpoint(folder / "tiny", TASKS["attention-translation"], model, list(processors.values()), {})
+        return pipeline("attention-translation", model=str(folder / "tiny"), device="cpu")
+
+    def test_evidence_has_the_promised_shape(self, translate):
+        for result in translate(SENTENCES[1], num_beams=4, num_return_sequences=4, return_evidence=True):
+            evidence, parts = result["evidence"], result["score_parts"]
+            assert evidence["source_tokens"][-1] == "</s>"
+            assert len(evidence["attention"]) == len(evidence["target_tokens"])
+            for row in evidence["attention"]:
+                assert len(row) == len(evidence["source_tokens"]) and sum(row) == pytest.approx(1.0, abs=1e-5)
+            assert sum(evidence["token_log_probabilities"]) == pytest.approx(parts["log_probability"], abs=1e-4)
+            assert result["score"] == pytest.approx(parts["log_probability"] / parts["length_denominator"])
+
+    def test_scoring_the_answer_again_gives_its_score(self, translate):
+        best = translate(SENTENCES[0], num_beams=3, return_evidence=True)[0]
+        ids = translate.tokenizer.convert_tokens_to_ids(best["evidence"]["target_tokens"])
+        given = translate.score(SENTENCES[0], "Ein Hund rennt.")
+        assert given["translation_text"] == "Ein Hund rennt."
+        assert given["evidence"]["target_tokens"][-1] == "</s>"
+        source = translate.preprocess(SENTENCES[0])
+        (again,) = translate.model.score(source["input_ids"], source["attention_mask"], [ids])
+        assert again.score == pytest.approx(best["score"], abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "empty"),
+            (" \n\t ", "empty"),
+            ("x" * 100_000, "at most 1,000 characters; got 100,000"),
+            ("\ud800", "surrogate"),
+            ("A dog\udc00", "surrogate"),
+            ("😀", "knows no part"),
+            ("שלום עולם", "knows no part"),
+            ("\x00\x01\x07", "knows no part"),
+            (5, "Expected a text; got 5"),
+            ({"text": "A dog"}, "Expected a text"),
+        ],
+    )
+    def test_what_cannot_be_translated_is_refused_in_a_sentence(self, translate, text, message):
+        with pytest.raises(InputError, match=message):
+            translate(text)
+
+    @pytest.mark.parametrize("text", ["A dog 😀 runs.", "A dog\x00\x07 runs.", "</s>", "A dog " * 160, "אב A dog"])
+    def test_what_can_be_translated_in_part_is(self, translate, text):
+        assert isinstance(translate(text)[0]["translation_text"], str)
+
+    def test_options_that_contradict_each_other_are_refused(self, translate):
+        with pytest.raises(InputError, match="at most num_beams, 2; got 5"):
+            translate(SENTENCES[0], num_beams=2, num_return_sequences=5)
+        with pytest.raises(InputError, match="min_new_tokens must be at most max_new_tokens, 3"):
+            translate(SENTENCES[0], min_new_tokens=4, max_new_tokens=3)
+
+    def test_more_translations_than_beams_by_default_widen_the_beam(self, translate):
+        assert len(translate(SENTENCES[0], num_return_sequences=7)) == 7
+
+    def test_languages_must_be_the_checkpoints(self, translate):
+        assert translate(SENTENCES[0], src_lang="en", tgt_lang="de") == translate(SENTENCES[0])
+        with pytest.raises(InputError, match=r"tgt_lang must be 'de'.*got 'fr'"):
+            translate(SENTENCES[0], tgt_lang="fr")
+
+    def test_a_prefix_begins_the_translation(self, translate):
+        assert translate(SENTENCES[0], target_prefix="Ein Ball")[0]["translation_text"].startswith("Ein Ball")
+
+    def test_ignored_parameters_of_the_hubs_schema_change_nothing(self, translate):
+        parameters = {"clean_up_tokenization_spaces": True, "truncation": "longest_first", "src_lang": "en"}
+        assert translate.serve(SENTENCES[0], parameters) == translate(SENTENCES[0])
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+    def test_other_precisions_answer_too(self, translate, dtype):
+        other = pipeline("attention-translation", model=translate.model.name_or_path, device="cpu", dtype=dtype)
+        assert str(other.model.dtype) == f"torch.{dtype}"
+        assert other(SENTENCES[0])[0]["score"] == pytest.approx(translate(SENTENCES[0])[0]["score"], rel=0.1)
+
+
+def test_the_command_line_answers_in_json(tiny_checkpoint):
+    command = [sys.executable, "-m", "pipelines", tiny_checkpoint.task.name]
+    root = Path(__file__).parent.parent
+    if tiny_checkpoint.task.modality != "text":
+        pytest.skip("the family's own tests call the command line with its kind of input")
+    item = tiny_checkpoint.family.inputs[0]
+    options = ["--model", str(tiny_checkpoint.folder), "--evidence"]
+    done = subprocess.run([*command, item, *options], cwd=root, capture_output=True, text=True, check=True)
+    assert rounded(json.loads(done.stdout)) == rounded(tiny_checkpoint.pipeline()(item, return_evidence=True))

@@ -1,0 +1,169 @@
+"""The model card, README.md of a checkpoint folder: written from facts that were measured, never by hand."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from tasks import Task
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a family knows about a checkpoint and the files do not."""
+
+    title: str
+    summary: str
+    """What the model does, in a sentence."""
+    languages: tuple[str, ...]
+    dataset_id: str
+    """The data set's identifier on the Hub."""
+    dataset_name: str
+    dataset_licence: str
+    licence_name: str
+    """Short name of the condition under which the weights may be used."""
+    paper_results: tuple[tuple[str, str], ...]
+    """Published systems and their numbers, to stand beside ours."""
+    limits: str
+    example_input: str
+
+
+TEMPLATE = """---
+{{ card_data }}
+---
+
+# {{ title }}
+
+{{ summary }} A model of the family in {{ paper }}, part of Hindsight, which returns the evidence for each answer.
+
+```python
+from transformers import pipeline
+
+pipe = pipeline("{{ task }}", model="{{ name }}", trust_remote_code=True)
+pipe("{{ example }}", return_evidence=True)
+```
+
+## Results
+
+{{ dataset_name }}, split `{{ split }}`, {{ sentences }} sentences, {{ decoding }}. One model, one seed
+({{ seed }}): the spread between seeds was not measured.
+
+| system | metric | value | signature |
+|---|---|---|---|
+{{ rows }}
+
+{{ details }}
+
+## Training
+
+{{ training }}
+
+Every option stands in `training.json`, every measurement in `evaluation.json`.
+
+## Data and licence
+
+{{ dataset_licence }}
+
+## Limits
+
+{{ limits }}
+"""
+
+
+def write_card(folder: Path, task: Task, facts: CardFacts) -> None:
+    """Write README.md from evaluation.json, training.json and the family's facts.
+
+    Args:
+        folder: the checkpoint.
+        task: its row in tasks.py.
+        facts: what the family adds.
+    """
+    evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    card = ModelCard.from_template(
+        _card_data(folder.name, task, facts, evaluation),
+        template_str=TEMPLATE,
+        title=facts.title,
+        summary=facts.summary,
+        paper=task.paper,
+        task=task.name,
+        name=folder.name,
+        example=facts.example_input,
+        dataset_name=facts.dataset_name,
+        split=evaluation["split"],
+        sentences=evaluation["sentences"],
+        decoding=", ".join(f"{name} {value}" for name, value in evaluation["decoding"].items()),
+        seed=training.get("options", {}).get("seed", "unknown"),
+        rows="\n".join(_rows(facts, evaluation)),
+        details=_details(evaluation),
+        training=_training(training),
+        dataset_licence=facts.dataset_licence,
+        limits=facts.limits,
+    )
+    card.save(folder / "README.md")
+
+
+def _card_data(name: str, task: Task, facts: CardFacts, evaluation: dict) -> ModelCardData:
+    results = [
+        EvalResult(
+            task_type=task.hub_pipeline_tag,
+            dataset_type=facts.dataset_id,
+            dataset_name=facts.dataset_name,
+            dataset_split=evaluation["split"],
+            metric_type=metric["name"],
+            metric_name=metric["title"],
+            metric_value=metric["value"],
+            metric_config=metric["signature"],
+        )
+        for metric in evaluation["metrics"]
+    ]
+    return ModelCardData(
+        language=list(facts.languages),
+        license="other",
+        license_name=facts.licence_name,
+        library_name="transformers",
+        pipeline_tag=task.hub_pipeline_tag,
+        tags=["hindsight", "custom_code", task.name],
+        datasets=[facts.dataset_id],
+        model_name=name,
+        eval_results=results,
+    )
+
+
+def _rows(facts: CardFacts, evaluation: dict) -> list[str]:
+    ours = [f"| **this model** | {m['title']} | **{m['value']}** | `{m['signature']}` |" for m in evaluation["metrics"]]
+    greedy = [f"| this model, greedy | {m['title']} | {m['value']} | same |" for m in evaluation.get("greedy", [])]
+    papers = [f"| {system} | as published | {value} | |" for system, value in facts.paper_results]
+    return [*ours, *greedy, *papers]
+
+
+def _details(evaluation: dict) -> str:
+    parts = []
+    if "bleu_by_source_words" in evaluation:
+        rows = [
+            f"| {row['first']}–{row['last'] if row['last'] < 1000 else ''} | {row['sentences']} | {row['bleu_lc']} |"
+            for row in evaluation["bleu_by_source_words"]
+        ]
+        parts.append("| source words | sentences | BLEU, lower-cased |\n|---|---|---|\n" + "\n".join(rows))
+    if "tuning" in evaluation:
+        scores = evaluation["tuning"]["bleu_lc_by_length_penalty"]
+        parts.append("Length penalty, chosen on the validation split: " + _pairs(scores) + " (BLEU, lower-cased).")
+    if "speed" in evaluation:
+        parts.append("Speed: " + _pairs(evaluation["speed"]).replace("_", " ") + ".")
+    return "\n\n".join(parts)
+
+
+def _training(training: dict) -> str:
+    sentences = []
+    if "parameters" in training:
+        sentences.append(f"{training['parameters']:,} parameters.")
+    if "hours" in training:
+        sentences.append(f"{training['hours']} hours on {training['device']}, {training['steps']} steps.")
+    if "best_step" in training:
+        sentences.append(f"Chosen on the validation split: step {training['best_step']}.")
+    return " ".join(sentences)
+
+
+def _pairs(values: dict) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

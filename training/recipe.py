@@ -1,0 +1,261 @@
+"""The one way in which every family is trained: transformers' Trainer, set up here and nowhere else.
+
+A family's recipe adds its own options to `Recipe`, builds a model, data sets and a collator, and calls `train`.
+"""
+
+import dataclasses
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import Dataset, Sampler
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+AVERAGE_FILE = "weight_average.safetensors"
+HOURS_FILE = "hours.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options that every family has; a family's recipe inherits them."""
+
+    data: list[str] | None = None
+    """Folder of the published files, or a pair of plain text files; without it the Hub's data set."""
+    output: str = "runs/new"
+    """Folder for checkpoints, logs and, at the end, the finished model."""
+    epochs: float = 20.0
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    warmup_steps: int = 500
+    schedule: str = "cosine"
+    """transformers' name of the learning rate's schedule."""
+    weight_decay: float = 0.01
+    max_gradient_norm: float = 1.0
+    average_decay: float = 0.999
+    """Decay of the exponential average of the weights, which is what is evaluated and kept."""
+    evaluate_epochs: int = 1
+    """Epochs between two evaluations (and checkpoints)."""
+    seed: int = 1
+    resume: bool = False
+    """Continue from the newest checkpoint in `output`."""
+    log_to: str = "tensorboard"
+    """"tensorboard", "trackio" or "none"."""
+    cpu: bool = False
+    """Stay on the CPU although there is a GPU."""
+    threads: int = 1
+    """Threads of a CPU run; two runs side by side want one each."""
+
+
+class LengthBucketSampler(Sampler[int]):
+    """Shuffles, sorts each pool of 50 batches by length, and shuffles the batches: little padding, little order."""
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's order; Trainer calls it, also when it resumes."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = random.Random(f"{self.seed}/{self.epoch}")
+        order = list(range(len(self.lengths)))
+        generator.shuffle(order)
+        pool = 50 * self.batch_size
+        batches = []
+        for start in range(0, len(order), pool):
+            by_length = sorted(order[start : start + pool], key=self.lengths.__getitem__)
+            batches += [by_length[i : i + self.batch_size] for i in range(0, len(by_length), self.batch_size)]
+        short = [batch for batch in batches if len(batch) < self.batch_size]
+        batches = [batch for batch in batches if len(batch) == self.batch_size]
+        generator.shuffle(batches)
+        for batch in [*batches, *short]:
+            yield from batch
+
+
+class WeightAverage(TrainerCallback):
+    """Keeps an exponential average of the weights beside them, in every checkpoint too."""
+
+    def __init__(self, model: PreTrainedModel, decay: float):
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model with the averaged weights."""
+        return self.average.module
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        self.average.to(next(model.parameters()).device)
+        checkpoint = Path(args.output_dir, f"checkpoint-{state.global_step}", AVERAGE_FILE)
+        if state.global_step > 0:
+            load_model(self.model, str(checkpoint))
+            self.average.n_averaged.fill_(state.global_step)
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        self.average.update_parameters(model)
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            save_model(self.model, str(Path(args.output_dir, f"checkpoint-{state.global_step}", AVERAGE_FILE)))
+
+
+class Stopwatch(TrainerCallback):
+    """Adds up the hours of all sittings of a run."""
+
+    def __init__(self) -> None:
+        self.earlier_hours = 0.0
+        self.started = time.monotonic()
+
+    @property
+    def hours(self) -> float:
+        """Hours of training so far."""
+        return self.earlier_hours + (time.monotonic() - self.started) / 3600
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.started = time.monotonic()
+        path = Path(args.output_dir, f"checkpoint-{state.global_step}", HOURS_FILE)
+        if path.is_file():
+            self.earlier_hours = json.loads(path.read_text(encoding="utf-8"))["hours"]
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            write_json(Path(args.output_dir, f"checkpoint-{state.global_step}", HOURS_FILE), {"hours": self.hours})
+
+
+class FamilyTrainer(Trainer):
+    """Trainer with length buckets, evaluated on the averaged weights by the family's own metric."""
+
+    def __init__(
+        self,
+        *args,
+        sampler: LengthBucketSampler | None,
+        average: WeightAverage,
+        metrics: Callable[[PreTrainedModel], dict],
+        **kwargs,
+    ):
+        super().__init__(*args, **kwargs)
+        self.sampler = sampler
+        self.average = average
+        self.metrics = metrics
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        return self.sampler or super()._get_train_sampler(train_dataset)
+
+    def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
+        """Run transformers' loop on the averaged weights and add the family's metrics."""
+        raw, self.model = self.model, self.average.model
+        try:
+            self.model.eval()
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+            metrics = self.metrics(self.model)
+        finally:
+            self.model = raw
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
+        return output
+
+
+def training_arguments(recipe: Recipe, metric: str, greater_is_better: bool) -> TrainingArguments:
+    """Translate a recipe into transformers' terms.
+
+    Args:
+        recipe: the options.
+        metric: name of the validation metric that chooses the checkpoint.
+        greater_is_better: its direction.
+    """
+    return TrainingArguments(
+        output_dir=recipe.output,
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=recipe.warmup_steps,
+        lr_scheduler_type=recipe.schedule,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_gradient_norm,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        metric_for_best_model=metric,
+        greater_is_better=greater_is_better,
+        logging_steps=100,
+        report_to=[] if recipe.log_to == "none" else [recipe.log_to],
+        seed=recipe.seed,
+        use_cpu=recipe.cpu or not torch.cuda.is_available(),
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def train(
+    recipe: Recipe,
+    model: PreTrainedModel,
+    train_data: Dataset,
+    validation_data: Dataset,
+    collate: Callable[[list[Any]], dict],
+    metrics: Callable[[PreTrainedModel], dict],
+    metric: str,
+    greater_is_better: bool = True,
+    lengths: list[int] | None = None,
+) -> tuple[PreTrainedModel, dict]:
+    """Train, and return the averaged weights that were best on the validation split.
+
+    Args:
+        recipe: the options.
+        model: the network, freshly initialised.
+        train_data: examples.
+        validation_data: examples that choose the checkpoint.
+        collate: makes a batch, a dictionary of `forward`'s arguments.
+        metrics: measures a model on the validation split.
+        metric: the name among them (or "loss") that chooses.
+        greater_is_better: its direction.
+        lengths: a length for each training example, to batch like with like.
+
+    Returns:
+        The model and the facts of the run, for training.json.
+    """
+    torch.set_num_threads(recipe.threads)
+    set_seed(recipe.seed)
+    average, stopwatch = WeightAverage(model, recipe.average_decay), Stopwatch()
+    sampler = None if lengths is None else LengthBucketSampler(lengths, recipe.batch_size, recipe.seed)
+    trainer = FamilyTrainer(
+        model,
+        training_arguments(recipe, f"eval_{metric}", greater_is_better),
+        data_collator=collate,
+        train_dataset=train_data,
+        eval_dataset=validation_data,
+        sampler=sampler,
+        average=average,
+        metrics=metrics,
+        callbacks=[average, stopwatch],
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(recipe.output) if recipe.resume else None)
+    best = trainer.state.best_model_checkpoint
+    load_model(average.model, str(Path(best, AVERAGE_FILE)), device=str(model.device))
+    facts = {
+        "options": dataclasses.asdict(recipe),
+        "device": torch.cuda.get_device_name() if model.device.type == "cuda" else f"CPU, {recipe.threads} thread(s)",
+        "hours": round(stopwatch.hours, 2),
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "learning_curve": [entry for entry in trainer.state.log_history if f"eval_{metric}" in entry],
+    }
+    return average.model.eval(), facts
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a dictionary as readable JSON."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
