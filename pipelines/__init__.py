@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import threading
 from typing import Any
 
 import transformers
@@ -15,6 +16,9 @@ from tasks import TASKS, Task
 from .pipeline_common import EvidencePipeline, InputError, Option
 
 __all__ = ["CheckpointError", "EvidencePipeline", "InputError", "Option", "pipeline", "pipeline_class"]
+
+# transformers patches torch while it loads: of two models loaded at once, one can come out with random weights.
+_LOADING = threading.Lock()
 
 _AUTO_CLASSES = {
     "tokenizer": "AutoTokenizer",
@@ -39,6 +43,11 @@ def pipeline(*args: Any, **kwargs: Any) -> transformers.Pipeline:
     Raises:
         CheckpointError: for a checkpoint that is missing or damaged.
     """
+    with _LOADING:
+        return _load(*args, **kwargs)
+
+
+def _load(*args: Any, **kwargs: Any) -> transformers.Pipeline:
     arguments = inspect.signature(transformers.pipeline).bind_partial(*args, **kwargs).arguments
     options = arguments.pop("kwargs", {})
     task, model = _task(arguments), arguments.get("model")

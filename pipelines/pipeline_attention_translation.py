@@ -59,6 +59,7 @@ class AttentionTranslationPipeline(EvidencePipeline):
         ),
         RETURN_EVIDENCE,
     )
+    example_input = "A dog runs."
     ignored_parameters = ("clean_up_tokenization_spaces", "truncation")
 
     def check_input(self, item: Any) -> str:

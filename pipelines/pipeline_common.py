@@ -77,6 +77,8 @@ class EvidencePipeline(Pipeline):
     """
 
     options: ClassVar[tuple[Option, ...]] = (RETURN_EVIDENCE,)
+    example_input: ClassVar[Any] = None
+    """An input that any checkpoint of the task answers; a server warms up with it."""
     ignored_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters of the Hub's schema of the task that change nothing here."""
 

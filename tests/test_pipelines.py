@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,12 @@ class TestEveryTask:
         )
         item = tiny_checkpoint.family.inputs[0]
         assert stock(item) == tiny_pipeline(item)
+
+    def test_loaded_twice_at_once_both_answer_right(self, tiny_checkpoint, tiny_pipeline):
+        with ThreadPoolExecutor(4) as pool:
+            loaded = list(pool.map(lambda _: tiny_checkpoint.pipeline(), range(4)))
+        item = tiny_checkpoint.family.inputs[0]
+        assert [pipe(item) for pipe in loaded] == [tiny_pipeline(item)] * 4
 
     def test_the_checkpoint_tells_its_own_task(self, tiny_checkpoint):
         assert pipeline(model=str(tiny_checkpoint.folder), device="cpu").task == tiny_checkpoint.task.name

@@ -1,0 +1,76 @@
+"""From the bytes of a request to inputs and parameters: limits, media types, JSON."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from fastapi import Request
+
+from pipelines import InputError
+from pipelines.pipeline_common import shown
+
+from .errors import RequestError
+
+MAXIMUM_BYTES = {"text": 2**20, "image": 16 * 2**20, "audio": 16 * 2**20}
+"""Largest body of a request, by the task's modality."""
+
+
+async def read_request(request: Request, modality: str) -> tuple[Any, dict | None]:
+    """Read a request in the Hub's inference schema.
+
+    Args:
+        request: its body is JSON with `inputs` and `parameters`; or, for an image or audio, the file itself.
+        modality: the task's, "text", "image" or "audio".
+
+    Returns:
+        The inputs and the parameters.
+
+    Raises:
+        RequestError: 413 or 415.
+        InputError: for a body that is not what the schema says.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    as_file = modality != "text" and (
+        media_type in ("", "application/octet-stream") or media_type.startswith(f"{modality}/")
+    )
+    if not as_file and media_type not in ("", "application/json"):
+        expected = "application/json" + ("" if modality == "text" else f", {modality}/* or application/octet-stream")
+        raise RequestError(415, "unsupported_media_type", f"Content-Type must be {expected}; got {media_type!r}.")
+    content = await _read_body(request, MAXIMUM_BYTES[modality])
+    return (content, None) if as_file else _parse(content, modality)
+
+
+async def _read_body(request: Request, maximum_bytes: int) -> bytes:
+    """Read the body, and no more of it than is allowed."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > maximum_bytes:
+            raise RequestError(413, "too_large", f"The body must be at most {maximum_bytes:,} bytes.")
+    return bytes(content)
+
+
+def _parse(content: bytes, modality: str) -> tuple[Any, dict | None]:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"Expected JSON; {error}.", field="body") from error
+    if not isinstance(body, dict):
+        raise InputError(f"Expected an object with inputs and parameters; got {shown(body)}.", field="body")
+    if "inputs" not in body:
+        raise InputError(f"Expected the key inputs; got {shown(sorted(body))}.")
+    unknown = sorted(body.keys() - {"inputs", "parameters", "options", "stream"})
+    if unknown:
+        raise InputError(f"Unknown key {unknown[0]!r}. Known keys: inputs, parameters.", field=unknown[0])
+    inputs = body["inputs"]
+    if modality != "text" and isinstance(inputs, str):
+        inputs = _decode(inputs)
+    return inputs, body.get("parameters")
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(f"Expected a file in base64; {error}.") from error

@@ -1,0 +1,104 @@
+"""The checkpoints that a process serves: loaded in the background, warmed, and asked one request at a time."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import hub
+from hub import CheckpointError
+from pipelines import EvidencePipeline, pipeline
+from tasks import TASKS, Task
+
+from .errors import RequestError
+
+logger = logging.getLogger("hindsight")
+
+RETRY_AFTER_SECONDS = 2
+
+
+class ServedCheckpoint:
+    """One checkpoint: its folder, its task and, once loaded, its pipeline."""
+
+    def __init__(self, folder: Path, task: Task):
+        self.folder = folder
+        self.task = task
+        self.failure: str | None = None
+        self._pipeline: EvidencePipeline | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has answered its first request."""
+        return self._pipeline is not None
+
+    def load(self) -> None:
+        """Load and answer one request, so that no visitor waits for what only happens once."""
+        try:
+            loaded = pipeline(self.task.name, model=str(self.folder))
+            loaded(loaded.example_input)
+        except CheckpointError as error:
+            self.failure = str(error)
+            logger.error("Cannot serve %s: %s", self.folder.name, error)
+        else:
+            self._pipeline = loaded
+
+    def answer(self, inputs: Any, parameters: dict | None) -> Any:
+        """Answer one request in the Hub's schema; others for this checkpoint wait.
+
+        Raises:
+            InputError: the caller's mistake.
+            RequestError: 503 while there is no model.
+        """
+        if self.failure is not None:
+            raise RequestError(503, "checkpoint_failed", f"{self.folder.name} cannot be served: its files are damaged.")
+        if self._pipeline is None:
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            raise RequestError(503, "not_ready", f"{self.folder.name} is still being loaded; try again.", headers)
+        with self._lock:
+            return self._pipeline.serve(inputs, parameters)
+
+
+class ServedCheckpoints:
+    """All checkpoints of a process, by name."""
+
+    def __init__(self, served: Iterable[ServedCheckpoint]):
+        self._served = {checkpoint.folder.name: checkpoint for checkpoint in served}
+        self._loaded = threading.Event()
+        self._thread = threading.Thread(target=self._load_all, daemon=True, name="load-checkpoints")
+
+    @classmethod
+    def shipped(cls) -> "ServedCheckpoints":
+        """Serve every shipped checkpoint that tasks.py names."""
+        rows = [(hub.CHECKPOINTS / name, task) for task in TASKS.values() for name in task.checkpoints]
+        return cls(ServedCheckpoint(folder, task) for folder, task in rows)
+
+    def __iter__(self):
+        return iter(self._served.values())
+
+    def __getitem__(self, name: str) -> ServedCheckpoint:
+        if name not in self._served:
+            known = ", ".join(self._served)
+            raise RequestError(404, "unknown_checkpoint", f"No checkpoint {name!r} is served here. Served: {known}.")
+        return self._served[name]
+
+    def start(self) -> None:
+        """Begin to load, in the background; once is enough."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def _load_all(self) -> None:
+        try:
+            for checkpoint in self:
+                checkpoint.load()
+        finally:
+            self._loaded.set()
+
+    def wait_until_loaded(self, timeout_seconds: float) -> bool:
+        """Wait for the background loading; return whether it came to its end."""
+        return self._loaded.wait(timeout_seconds)
+
+    def answer(self, name: str, inputs: Any, parameters: dict | None = None) -> Any:
+        """Answer one request to the checkpoint of that name."""
+        return self[name].answer(inputs, parameters)

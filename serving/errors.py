@@ -1,0 +1,62 @@
+"""One shape for every error: {"error": sentence, "code": word, "request_id": id}; nothing of ours leaks."""
+
+import logging
+import uuid
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from pipelines import InputError
+
+logger = logging.getLogger("hindsight")
+
+CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+class RequestError(Exception):
+    """A request that is answered with an error, and how."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None):
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers or {}
+
+
+def add_error_handlers(application: FastAPI) -> None:
+    """Give every request an id, and every error the common shape."""
+
+    @application.middleware("http")
+    async def identify(request: Request, call_next) -> Response:
+        request.state.id = uuid.uuid4().hex
+        try:
+            response = await call_next(request)
+        except Exception:
+            logger.exception("Request %s failed.", request.state.id)
+            message = "Something went wrong on our side; the log has it under this request's id."
+            response = error_response(request, 500, "internal", message)
+        response.headers["X-Request-Id"] = request.state.id
+        return response
+
+    @application.exception_handler(RequestError)
+    async def refuse(request: Request, error: RequestError) -> Response:
+        return error_response(request, error.status, error.code, str(error), error.headers)
+
+    @application.exception_handler(InputError)
+    async def correct(request: Request, error: InputError) -> Response:
+        return error_response(request, 422, "invalid_input", f"{error.field}: {error}")
+
+    @application.exception_handler(HTTPException)
+    async def not_here(request: Request, error: HTTPException) -> Response:
+        code = CODES.get(error.status_code, "http_error")
+        message = f"{request.method} {request.url.path}: {error.detail}."
+        return error_response(request, error.status_code, code, message, dict(error.headers or {}))
+
+
+def error_response(
+    request: Request, status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    """Build the body that interface.md promises."""
+    body = {"error": message, "code": code, "request_id": request.state.id}
+    return JSONResponse(body, status, headers=headers)
