@@ -96,6 +96,11 @@ def facts(folder: Path) -> dict:
     return _read_json(path) if path.is_file() else {}
 
 
+def decoding_defaults(name: str) -> dict:
+    """Return how a checkpoint decodes when nobody says otherwise: its `generation_config.json`."""
+    return _read_json(find(name) / "generation_config.json")
+
+
 def _expected_shapes(folder: Path, task: Task) -> dict[str, tuple[int, ...]]:
     try:
         configuration = model_code(task.configuration).from_pretrained(folder)

@@ -1,5 +1,12 @@
-"""Fixtures that several test files share: each family's tiny checkpoint, written once."""
+"""Fixtures that several test files share: each family's tiny checkpoint, and the running demo."""
 
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +17,9 @@ from tasks import TASKS, Task
 from training.export import save_checkpoint
 
 from .tiny import TINY, TinyFamily
+
+ROOT = Path(__file__).parents[1]
+STARTING_SECONDS = 90
 
 
 @dataclass(frozen=True)
@@ -33,3 +43,51 @@ def tiny_checkpoint(request, tmp_path_factory) -> TinyCheckpoint:
     model, processors = family.build(folder)
     save_checkpoint(folder / "tiny", TASKS[request.param], model, list(processors.values()), {})
     return TinyCheckpoint(TASKS[request.param], family, folder / "tiny")
+
+
+@dataclass(frozen=True)
+class RunningApp:
+    """`python app.py` on the shipped checkpoints."""
+
+    process: subprocess.Popen
+    address: str
+
+
+@pytest.fixture(scope="session")
+def start_app() -> Iterator[Callable[[], RunningApp]]:
+    """Start the whole demo, as often as it is called; ended with the session."""
+    processes = []
+
+    def start() -> RunningApp:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT)
+        processes.append(process)
+        app = RunningApp(process, f"http://127.0.0.1:{port}")
+        _wait_until_ready(app)
+        return app
+
+    yield start
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def running_app(start_app) -> RunningApp:
+    """The demo, started once."""
+    return start_app()
+
+
+def _wait_until_ready(app: RunningApp) -> None:
+    deadline = time.monotonic() + STARTING_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{app.address}/ready").close()
+            return
+        except (urllib.error.URLError, ConnectionError):
+            assert app.process.poll() is None, "app.py ended while it was starting"
+            time.sleep(0.3)
+    raise TimeoutError(f"The demo was not ready after {STARTING_SECONDS} seconds.")

@@ -1,0 +1,50 @@
+"""Programs that ask what the visitor just asked: to be pasted and run."""
+
+import json
+from typing import Any
+
+import gradio as gr
+
+
+def base_url(request: gr.Request | None) -> str:
+    """Return the address under which the visitor reaches this server."""
+    headers = {} if request is None else request.headers
+    host = headers.get("x-forwarded-host") or headers.get("host") or "127.0.0.1:7860"
+    return f"{headers.get('x-forwarded-proto', 'http')}://{host}"
+
+
+def python_snippet(task: str, checkpoint: str, text: str, parameters: dict[str, Any]) -> str:
+    """Write the call of our pipeline."""
+    options = "".join(f", {name}={value!r}" for name, value in parameters.items())
+    return (
+        "from pipelines import pipeline\n\n"
+        f"pipe = pipeline({json.dumps(task)}, model={json.dumps(checkpoint)})\n"
+        f"print(pipe({_literal(text)}{options}))\n"
+    )
+
+
+def curl_snippet(address: str, checkpoint: str, text: str, parameters: dict[str, Any]) -> str:
+    """Write the request for a shell."""
+    body = json.dumps({"inputs": text, "parameters": parameters}, ensure_ascii=False).replace("'", "'\\''")
+    return f"curl {address}/models/{checkpoint} \\\n  --header 'Content-Type: application/json' \\\n  --data '{body}'\n"
+
+
+def client_snippet(address: str, checkpoint: str, method: str, text: str, parameters: dict[str, Any]) -> str:
+    """Write the call of huggingface_hub's client.
+
+    Args:
+        address: of this server.
+        checkpoint: its name.
+        method: the client's method, such as "translation".
+        text: the input.
+        parameters: options.
+    """
+    return (
+        "from huggingface_hub import InferenceClient\n\n"
+        f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
+        f"print(client.{method}({_literal(text)}, generate_parameters={parameters!r}))\n"
+    )
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
