@@ -10,6 +10,7 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -18,31 +19,46 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+WHOAMI, VALIDATE_CARD = "/api/whoami-v2", "/api/validate-yaml"
 TOKEN = "hf_loopback"
 LFS_SUFFIXES = (".safetensors", ".model")
+ATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES).encode()
+
+Snapshot = dict[str, bytes]
+
+
+class HubError(Exception):
+    """An answer whose code the client turns into an error of its own."""
+
+    def __init__(self, status: int, code: str, headers: dict[str, str] | None = None):
+        super().__init__(code)
+        self.response = JSONResponse({"error": code}, status, {"X-Error-Code": code, **(headers or {})})
 
 
 @dataclass
 class Repository:
     """Commits in order, each a whole snapshot: (40 hexadecimal digits, path to content)."""
 
-    commits: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
+    commits: list[tuple[str, Snapshot]] = field(default_factory=list)
 
-    def commit(self, files: dict[str, bytes]) -> str:
+    def commit(self, files: Snapshot) -> str:
         """Add a snapshot; return its name."""
         name = hashlib.sha1(f"{len(self.commits)}{sorted(files)}{time.time_ns()}".encode()).hexdigest()
         self.commits.append((name, files))
         return name
 
-    def snapshot(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
-        """Return the commit that a branch, "main", or a commit's name means."""
+    def snapshot(self, revision: str) -> tuple[str, Snapshot]:
+        """Return the commit that the branch "main", or a commit's name, means."""
         if revision == "main":
             return self.commits[-1]
-        return next((commit for commit in self.commits if commit[0] == revision), None)
+        for commit in self.commits:
+            if commit[0] == revision:
+                return commit
+        raise HubError(404, "RevisionNotFound")
 
 
 class LoopbackHub:
-    """The server, as a context manager; `url` is its address, `requests` what it was asked."""
+    """The server, as a context manager; `url` is its address, `requests` what it was asked ("GET /api/...")."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -68,6 +84,14 @@ class LoopbackHub:
         port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
 
+    def commits(self, repo_id: str) -> list[str]:
+        """Return the names of a repository's commits, oldest first; the first holds .gitattributes only."""
+        return [name for name, _ in self.repositories[repo_id].commits]
+
+    def files(self, repo_id: str, revision: str = "main") -> Snapshot:
+        """Return what a commit holds, path to content."""
+        return dict(self.repositories[repo_id].snapshot(revision)[1])
+
     def environment(self, home: Path) -> dict[str, str]:
         """Return the variables that point huggingface_hub here, with its caches under `home`."""
         return {
@@ -77,18 +101,19 @@ class LoopbackHub:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_OFFLINE": "0",
+            "no_proxy": "127.0.0.1",
         }
 
     def _application(self) -> FastAPI:
         application = FastAPI()
         routes = [
-            ("GET", "/api/whoami-v2", self._whoami),
+            ("GET", WHOAMI, self._whoami),
             ("POST", "/api/repos/create", self._create),
-            ("POST", "/api/validate-yaml", self._validate_card),
+            ("POST", VALIDATE_CARD, self._validate_card),
             ("POST", "/api/models/{owner}/{name}/preupload/{revision}", self._preupload),
             ("POST", "/{owner}/{name}.git/info/lfs/objects/batch", self._lfs_batch),
             ("PUT", "/lfs/{digest}", self._lfs_put),
-            ("POST", "/api/models/{owner}/{name}/commit/{revision}", self._commit),
+            ("POST", "/api/models/{owner}/{name}/commit/main", self._commit),
             ("GET", "/api/models/{owner}/{name}/revision/{revision}", self._info),
             ("GET", "/api/models/{owner}/{name}/tree/{revision}", self._tree),
             ("GET", "/api/models/{owner}/{name}/tree/{revision}/{folder:path}", self._tree),
@@ -97,21 +122,31 @@ class LoopbackHub:
             ("HEAD", "/{owner}/{name}/resolve/{revision}/{path:path}", self._resolve),
         ]
         for method, path, function in routes:
-            application.add_route(path, self._logged(function), methods=[method])
+            application.add_route(path, self._checked(function), methods=[method])
         return application
 
-    def _logged(self, function):
+    def _checked(self, function: Callable[[Request], Awaitable[Response]]):
+        """Note the request, and refuse a wrong token; without a token one may read."""
+
         async def handler(request: Request) -> Response:
-            self.requests.append(f"{request.method} {request.url.path}")
-            writes = request.method == "POST" and not request.url.path.endswith("validate-yaml")
-            if writes and request.headers.get("authorization") != f"Bearer {TOKEN}":
-                return JSONResponse({"error": "Invalid credentials"}, 401)
-            return await function(request)
+            path, token = request.url.path, request.headers.get("authorization")
+            self.requests.append(f"{request.method} {path}")
+            may_read = path == VALIDATE_CARD or (request.method != "POST" and path != WHOAMI)
+            if token != f"Bearer {TOKEN}" and (token or not may_read):
+                return JSONResponse({"error": "Invalid credentials in Authorization header"}, 401)
+            try:
+                return await function(request)
+            except HubError as error:
+                return error.response
 
         return handler
 
     async def _whoami(self, request: Request) -> Response:
-        return JSONResponse({"name": "someone", "type": "user", "orgs": [], "auth": {"accessToken": {"role": "write"}}})
+        access = {"accessToken": {"role": "write"}}
+        return JSONResponse({"name": "someone", "type": "user", "orgs": [], "auth": access})
+
+    async def _validate_card(self, request: Request) -> Response:
+        return JSONResponse({"errors": [], "warnings": []})
 
     async def _create(self, request: Request) -> Response:
         body = await request.json()
@@ -119,116 +154,97 @@ class LoopbackHub:
         exists = name in self.repositories
         if not exists:
             self.repositories[name] = Repository()
-            self.repositories[name].commit({})
+            self.repositories[name].commit({".gitattributes": ATTRIBUTES})
         return JSONResponse({"url": f"{self.url}/{name}", "name": name}, 409 if exists else 200)
 
-    async def _validate_card(self, request: Request) -> Response:
-        return JSONResponse({"errors": [], "warnings": []})
-
     async def _preupload(self, request: Request) -> Response:
-        files = (await request.json())["files"]
-        _, current = self._repository(request).snapshot("main")
+        body = await request.json()
+        _, current = self._found(request)
         answers = []
-        for file in files:
-            known = current.get(file["path"])
-            mode = "lfs" if file["path"].endswith(LFS_SUFFIXES) else "regular"
-            oid = None if known is None else _lfs_oid(known) if mode == "lfs" else _git_oid(known)
-            answers.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        for path in (file["path"] for file in body["files"]):
+            mode = "lfs" if path.endswith(LFS_SUFFIXES) else "regular"
+            oid = _oid(path, current[path]) if path in current else None
+            answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
         return JSONResponse({"files": answers})
 
     async def _lfs_batch(self, request: Request) -> Response:
-        objects = [
-            {
-                "oid": wanted["oid"],
-                "size": wanted["size"],
-                "actions": {"upload": {"href": f"{self.url}/lfs/{wanted['oid']}"}},
-            }
-            for wanted in (await request.json())["objects"]
-        ]
-        return JSONResponse({"transfer": "basic", "objects": objects}, media_type="application/vnd.git-lfs+json")
+        objects = (await request.json())["objects"]
+        for wanted in objects:
+            if wanted["oid"] not in self.blobs:
+                wanted["actions"] = {"upload": {"href": f"{self.url}/lfs/{wanted['oid']}"}}
+        answer = {"transfer": "basic", "objects": objects}
+        return JSONResponse(answer, media_type="application/vnd.git-lfs+json")
 
     async def _lfs_put(self, request: Request) -> Response:
         content = await request.body()
-        if _lfs_oid(content) != request.path_params["digest"]:
-            return JSONResponse({"error": "checksum"}, 400)
+        if hashlib.sha256(content).hexdigest() != request.path_params["digest"]:
+            raise HubError(400, "ChecksumMismatch")
         self.blobs[request.path_params["digest"]] = content
         return Response()
 
     async def _commit(self, request: Request) -> Response:
-        repository = self._repository(request)
-        files = dict(repository.snapshot("main")[1])
-        for line in (await request.body()).splitlines():
-            entry = json.loads(line)
-            value = entry["value"]
-            if entry["key"] == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            elif entry["key"] == "lfsFile":
-                files[value["path"]] = self.blobs[value["oid"]]
-            elif entry["key"] == "deletedFile":
-                files.pop(value["path"], None)
-        name = repository.commit(files)
-        address = f"{self.url}/{request.path_params['owner']}/{request.path_params['name']}/commit/{name}"
-        return JSONResponse({"commitUrl": address, "commitOid": name, "success": True})
+        changes = [json.loads(line) for line in (await request.body()).splitlines()]
+        files = dict(self._found(request)[1])
+        for change in changes[1:]:  # the first line is the commit's message
+            operation, path = change["key"], change["value"]["path"]
+            if operation == "file":
+                files[path] = base64.b64decode(change["value"]["content"])
+            elif operation == "lfsFile" and change["value"]["oid"] in self.blobs:
+                files[path] = self.blobs[change["value"]["oid"]]
+            elif operation == "deletedFile" and path in files:
+                del files[path]
+            else:
+                raise HubError(400, "BadOperation")
+        repo_id = _repo_id(request)
+        name = self.repositories[repo_id].commit(files)
+        return JSONResponse({"commitUrl": f"{self.url}/{repo_id}/commit/{name}", "commitOid": name})
 
     async def _info(self, request: Request) -> Response:
-        found = self._found(request)
-        if isinstance(found, Response):
-            return found
-        commit, files = found
-        name = f"{request.path_params['owner']}/{request.path_params['name']}"
-        now = "2024-01-01T00:00:00.000Z"
+        commit, files = self._found(request)
+        name = _repo_id(request)
+        dates = dict.fromkeys(("createdAt", "lastModified"), "2024-01-01T00:00:00.000Z")
         facts = {"private": False, "gated": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0}
-        facts |= {"lastModified": now, "createdAt": now, "siblings": [{"rfilename": path} for path in sorted(files)]}
-        return JSONResponse({"_id": "0", "id": name, "modelId": name, "sha": commit, **facts})
+        siblings = [{"rfilename": path} for path in sorted(files)]
+        answer = {"_id": "0", "id": name, "modelId": name, "sha": commit, "siblings": siblings}
+        return JSONResponse(answer | dates | facts)
 
     async def _tree(self, request: Request) -> Response:
-        found = self._found(request)
-        if isinstance(found, Response):
-            return found
-        if "folder" in request.path_params:
-            return _error(404, "EntryNotFound")
-        return JSONResponse(
-            [
-                {"type": "file", "path": path, "size": len(content), **_oids(path, content)}
-                for path, content in found[1].items()
-            ]
-        )
+        """List a folder's files with those of the folders in it, whether the client asks for them or not."""
+        commit, files = self._found(request)
+        folder = request.path_params.get("folder")
+        entries = []
+        for path, content in sorted(files.items()):
+            if folder is None or path.startswith(f"{folder}/"):
+                entry = {"type": "file", "path": path, "size": len(content), "oid": _oid(path, content)}
+                lfs = {"oid": entry["oid"], "size": len(content), "pointerSize": 127}
+                entries.append(entry | ({"lfs": lfs} if path.endswith(LFS_SUFFIXES) else {}))
+        if folder and not entries:
+            raise HubError(404, "EntryNotFound", {"X-Repo-Commit": commit})
+        return JSONResponse(entries)
 
     async def _resolve(self, request: Request) -> Response:
-        found = self._found(request)
-        if isinstance(found, Response):
-            return found
-        commit, files = found
-        content = files.get(request.path_params["path"])
-        if content is None:
-            return _error(404, "EntryNotFound", {"X-Repo-Commit": commit})
-        oid = _lfs_oid(content) if request.path_params["path"].endswith(LFS_SUFFIXES) else _git_oid(content)
-        headers = {"ETag": f'"{oid}"', "X-Repo-Commit": commit, "Content-Length": str(len(content))}
+        commit, files = self._found(request)
+        path = request.path_params["path"]
+        if path not in files:
+            raise HubError(404, "EntryNotFound", {"X-Repo-Commit": commit})
+        content = files[path]
+        headers = {"ETag": f'"{_oid(path, content)}"', "X-Repo-Commit": commit}
+        headers["Content-Length"] = str(len(content))  # of a HEAD's answer too
         return Response(b"" if request.method == "HEAD" else content, headers=headers)
 
-    def _repository(self, request: Request) -> Repository | None:
-        return self.repositories.get(f"{request.path_params['owner']}/{request.path_params['name']}")
-
-    def _found(self, request: Request) -> tuple[str, dict[str, bytes]] | Response:
-        repository = self._repository(request)
-        if repository is None:
-            return _error(404, "RepoNotFound")
-        return repository.snapshot(request.path_params.get("revision", "main")) or _error(404, "RevisionNotFound")
+    def _found(self, request: Request) -> tuple[str, Snapshot]:
+        """Return the commit that a request's path names."""
+        if _repo_id(request) not in self.repositories:
+            raise HubError(404, "RepoNotFound")
+        return self.repositories[_repo_id(request)].snapshot(request.path_params.get("revision", "main"))
 
 
-def _error(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": code}, status, headers={"X-Error-Code": code, **(headers or {})})
+def _repo_id(request: Request) -> str:
+    return f"{request.path_params['owner']}/{request.path_params['name']}"
 
 
-def _git_oid(content: bytes) -> str:
+def _oid(path: str, content: bytes) -> str:
+    """Name a file's content as the client does: SHA-256 in LFS, else as git names a blob."""
+    if path.endswith(LFS_SUFFIXES):
+        return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def _lfs_oid(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _oids(path: str, content: bytes) -> dict:
-    if not path.endswith(LFS_SUFFIXES):
-        return {"oid": _git_oid(content)}
-    return {"oid": _git_oid(content), "lfs": {"oid": _lfs_oid(content), "size": len(content), "pointerSize": 127}}
