@@ -9,9 +9,12 @@ PIP_INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 
-.PHONY: install demo test lint format browser clean
+.PHONY: install install-training demo test lint format browser clean
 
 install: $(RUNTIME)
+
+# Training needs more than the demo does.
+install-training: $(DEVELOPMENT)
 
 demo: $(RUNTIME)
 	@$(VENV)/bin/python app.py

@@ -30,8 +30,8 @@ class Task:
     modality: str
     """What goes in: "text", "image" or "audio"."""
     recipe: str
-    """Module in training/ with `Recipe` and `train`; beside it `<recipe>_evaluation` with `Evaluation`, `evaluate` and
-    `card_facts`."""
+    """Module in training/ with `Recipe` and `train`; beside it `<recipe>_evaluation` with `Evaluation`, `evaluate`,
+    `card_facts` and `published_results`."""
     tab: str
     """Module in demo/ with `build_tab`."""
     default_checkpoint: str

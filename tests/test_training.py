@@ -3,6 +3,9 @@
 import dataclasses
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -204,3 +207,19 @@ def test_recipes_fields_that_the_model_has_reach_it():
     assert (config.encoder_layers, config.label_smoothing, config.target_language) == (2, 0.3, "fr")
     assert config.vocab_size == 77
     assert Evaluation().num_beams == 5
+
+
+def test_several_processes_train_one_model(published, tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command_line = ["-m", "training", "attention-translation", *arguments(published, tmp_path / "run", epochs=1)]
+    done = subprocess.run(
+        [*torchrun, *command_line],
+        cwd=hub.CHECKPOINTS.parent,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert hub.check(tmp_path / "run").name == "attention-translation"
+    facts = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert facts["steps"] == 3  # 24 examples, 4 a process, two processes

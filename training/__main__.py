@@ -1,6 +1,7 @@
 """`python -m training TASK …`: train a family and leave a complete checkpoint folder in `--output`."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def main(arguments: list[str]) -> None:
     parser = HfArgumentParser(family.Recipe, prog=f"python -m training {task.name}")
     (recipe,) = parser.parse_args_into_dataclasses(arguments[1:])
     model, processors, facts = family.train(recipe)
+    if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process writes for all
+        return
 
     from training.export import save_checkpoint  # after the training, which needs none of it
 

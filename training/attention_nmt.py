@@ -4,6 +4,7 @@ Defaults are what the shipped checkpoints were trained with; training.json besid
 """
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def train_tokenizer(split: ParallelSplit, vocab_size: int, folder: Path) -> Atte
         minloglevel=2,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "spm.model").write_bytes(model.getvalue())
+    part = folder / f"spm.{os.getpid()}.part"  # torchrun's processes all come by here
+    part.write_bytes(model.getvalue())
+    part.replace(folder / "spm.model")
     return AttentionNmtTokenizer(str(folder / "spm.model"))
 
 

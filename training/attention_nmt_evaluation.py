@@ -3,10 +3,12 @@
 import dataclasses
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from transformers import Pipeline
 
+from models.configuration_attention_nmt import AttentionNmtConfig
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
 
@@ -95,6 +97,12 @@ def _speed(
         translate_lines(model, tokenizer, lines, batch_size=batch_size, **decoding)
         speed[f"sentences_per_second_{name}"] = round(len(lines) / (time.perf_counter() - started), 1)
     return speed
+
+
+def published_results(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Return the published systems, and their numbers, that a checkpoint is compared with."""
+    configuration = AttentionNmtConfig.from_pretrained(folder)
+    return PAPER_RESULTS.get(configuration.target_language, ())
 
 
 def card_facts(pipe: Pipeline) -> CardFacts:
