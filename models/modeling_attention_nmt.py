@@ -3,7 +3,6 @@
 References:
     Bahdanau, Cho and Bengio 2014 (arXiv:1409.0473), section 3 and appendix A.
     Input feeding: Luong, Pham and Manning 2015 (arXiv:1508.04025), section 3.3.
-The GRU is torch's, which resets U h instead of h and swaps z with 1 - z: the same family of functions.
 
 Names of dimensions in this file:
     batch       sentences, padded to the longest
@@ -13,7 +12,6 @@ Names of dimensions in this file:
     vocabulary  pieces of the joint vocabulary
 """
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,42 +20,11 @@ from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from .attention import AdditiveAttention
+from .attention_decoder import AttentionNmtDecoder, DecoderState, SourceMemory
+from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
-from .decoding import DecodingOptions, Hypothesis, beam_search, score_targets
-from .recurrent import BidirectionalEncoder, RecurrentCells, RecurrentState
-
-
-@dataclass(frozen=True)
-class SourceMemory:
-    """What the decoder reads of a batch of sources; no step changes it."""
-
-    annotations: Tensor
-    """float (batch, source, 2 * encoder_hidden_size)."""
-    projected_annotations: Tensor
-    """float (batch, source, attention_size)."""
-    mask: Tensor
-    """bool (batch, source), True on real pieces."""
-
-
-@dataclass(frozen=True)
-class DecoderState:
-    """What the decoder carries from step to step, for each row."""
-
-    recurrent: RecurrentState
-    readout: Tensor
-    """float (rows, embedding_size): the last read-out, zeros before the first."""
-    num_steps: int = 0
-
-    is_compileable = False  # asked by GenerationMixin.generate
-
-    def select(self, rows: Tensor) -> "DecoderState":
-        """Keep the given rows, int64 (new_rows), in that order."""
-        return replace(self, recurrent=self.recurrent.select(rows), readout=self.readout.index_select(0, rows))
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Number of pieces read, under the name that GenerationMixin asks for."""
-        return self.num_steps
+from .decoding import DecodingOptions, Hypothesis, StepFunction, score_targets
+from .recurrent import BidirectionalEncoder
 
 
 class AttentionNmtEncoder(nn.Module):
@@ -101,95 +68,6 @@ class AttentionNmtEncoder(nn.Module):
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         embedded = self.embedding_dropout(self.embedding(input_ids))
         return BaseModelOutput(last_hidden_state=self.annotation_dropout(self.recurrent(embedded, mask.bool())))
-
-
-class AttentionNmtDecoder(nn.Module):
-    """Reads the last piece, looks back at the source, and prepares the next piece's distribution."""
-
-    def __init__(self, config: AttentionNmtConfig):
-        super().__init__()
-        annotation_size = 2 * config.encoder_hidden_size
-        self.queries_previous_state = config.attention_query == "previous_state"
-        self.input_feeding = config.input_feeding
-        self.uses_maxout = config.readout_activation == "maxout"
-        self.readout_size = config.embedding_size
-
-        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
-        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.initial_projection = nn.Linear(config.encoder_hidden_size, config.decoder_hidden_size)
-        self.attention = AdditiveAttention(config.decoder_hidden_size, annotation_size, config.attention_size)
-        self.cells = RecurrentCells(
-            config.cell_type,
-            config.embedding_size
-            + (annotation_size if self.queries_previous_state else 0)
-            + (self.readout_size if self.input_feeding else 0),
-            config.decoder_hidden_size,
-            config.decoder_layers,
-            config.decoder_dropout,
-        )
-        self.readout_projection = nn.Linear(
-            config.decoder_hidden_size + config.embedding_size + annotation_size,
-            self.readout_size * (2 if self.uses_maxout else 1),
-        )
-        self.readout_dropout = nn.Dropout(config.readout_dropout)
-
-    def embed(self, token_ids: Tensor) -> Tensor:
-        """Embed pieces: int64 (...) to float (..., embedding_size)."""
-        return self.embedding_dropout(self.embedding(token_ids))
-
-    def prepare(self, annotations: Tensor, mask: Tensor) -> SourceMemory:
-        """Compute once for a source what every step needs of it.
-
-        Args:
-            annotations: float (batch, source, 2 * encoder_hidden_size).
-            mask: bool (batch, source), True on real pieces.
-        """
-        return SourceMemory(annotations, self.attention.project_keys(annotations), mask)
-
-    def initial_state(self, memory: SourceMemory, rows_per_source: int = 1) -> DecoderState:
-        """Start from the backward state at the first piece: s_0 = tanh(W_s h_1) (appendix A.2.2)."""
-        hidden_size = memory.annotations.shape[-1] // 2
-        backward_first = memory.annotations[:, 0, hidden_size:]
-        hidden = torch.tanh(self.initial_projection(backward_first)).repeat_interleave(rows_per_source, dim=0)
-        readout = hidden.new_zeros(hidden.shape[0], self.readout_size)
-        return DecoderState(self.cells.initial_state(hidden), readout)
-
-    def step(self, embedded: Tensor, state: DecoderState, memory: SourceMemory) -> tuple[DecoderState, Tensor]:
-        """Read one piece in every row.
-
-        Args:
-            embedded: float (rows, embedding_size), the last piece.
-            state: the state before the step.
-            memory: the sources; a source's rows lie side by side.
-
-        Returns:
-            The state after the step, whose `readout` scores the next piece, and the attention,
-            float (rows, source).
-        """
-        inputs = [embedded]
-        if self.queries_previous_state:
-            context, weights = self._attend(state.recurrent, memory)
-            inputs.append(context)
-        if self.input_feeding:
-            inputs.append(state.readout)
-        recurrent = self.cells(torch.cat(inputs, dim=-1), state.recurrent)
-        if not self.queries_previous_state:
-            context, weights = self._attend(recurrent, memory)
-        # Appendix A.2.2: with the 2014 order the read-out, too, sees the state before the step.
-        seen = state.recurrent if self.queries_previous_state else recurrent
-        readout = self._read_out(torch.cat([seen.hidden[-1], embedded, context], dim=-1))
-        return DecoderState(recurrent, readout, state.num_steps + 1), weights
-
-    def _attend(self, recurrent: RecurrentState, memory: SourceMemory) -> tuple[Tensor, Tensor]:
-        return self.attention(recurrent.hidden[-1], memory.annotations, memory.projected_annotations, memory.mask)
-
-    def _read_out(self, inputs: Tensor) -> Tensor:
-        projected = self.readout_projection(inputs)
-        if self.uses_maxout:
-            activated = projected.unflatten(-1, (self.readout_size, 2)).amax(dim=-1)
-        else:
-            activated = torch.tanh(projected)
-        return self.readout_dropout(activated)
 
 
 class AttentionNmtForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -337,7 +215,7 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, GenerationMixin):
         state = self.decoder.initial_state(memory)
         return score_targets(self._step_function(memory), state, memory.mask, target_ids, options, self.config)
 
-    def _step_function(self, memory: SourceMemory):
+    def _step_function(self, memory: SourceMemory) -> StepFunction:
         """Bind the sources: (piece ids (rows), state) to (logits (rows, vocabulary), state, attention)."""
 
         def step(token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor]:

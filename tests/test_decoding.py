@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from models.decoding import DecodingOptions, beam_search, coverage_penalty
+from models.beam_search import beam_search
+from models.decoding import DecodingOptions, coverage_penalty
 
 from .test_modeling_attention_nmt import batch
 from .tiny import attention_nmt_model

@@ -11,8 +11,9 @@ import transformers
 
 from pipelines import InputError, pipeline
 from tasks import TASKS
+from training.export import save_checkpoint
 
-from .tiny import SENTENCES
+from .tiny import SENTENCES, TINY
 
 
 @pytest.fixture(scope="session")
@@ -96,18 +97,17 @@ class TestEveryTask:
         assert pipeline(model=str(tiny_checkpoint.folder), device="cpu").task == tiny_checkpoint.task.name
 
 
+@pytest.fixture(scope="module")
+def translate(tmp_path_factory):
+    """Load translation's tiny checkpoint."""
+    folder = tmp_path_factory.mktemp("translation")
+    task = TASKS["attention-translation"]
+    model, processors = TINY[task.name].build(folder)
+    save_checkpoint(folder / "tiny", task, model, list(processors.values()), {})
+    return pipeline(task.name, model=str(folder / "tiny"), device="cpu")
+
+
 class TestTranslation:
-    @pytest.fixture(scope="class")
-    def translate(self, tmp_path_factory):
-        from training.export import save_checkpoint
-
-        from .tiny import TINY
-
-        folder = tmp_path_factory.mktemp("translation")
-        model, processors = TINY["attention-translation"].build(folder)
-        save_checkpoint(folder / "tiny", TASKS["attention-translation"], model, list(processors.values()), {})
-        return pipeline("attention-translation", model=str(folder / "tiny"), device="cpu")
-
     def test_evidence_has_the_promised_shape(self, translate):
         for result in translate(SENTENCES[1], num_beams=4, num_return_sequences=4, return_evidence=True):
             evidence, parts = result["evidence"], result["score_parts"]

@@ -1,18 +1,18 @@
 """One tiny example per family: a network of a few units, its processors, and inputs it can answer."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
 import torch
 from transformers import PreTrainedModel
 
 from models.configuration_attention_nmt import AttentionNmtConfig
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
+from training.attention_nmt import train_tokenizer
+from training.parallel_text import ParallelSplit
 
 SENTENCES = (
     "A dog runs.",
@@ -60,22 +60,7 @@ def attention_nmt_model(**options: Any) -> AttentionNmtForConditionalGeneration:
 
 def sentencepiece_tokenizer(folder: Path) -> AttentionNmtTokenizer:
     """Train a tokenizer of at most 60 pieces on `SENTENCES`."""
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(SENTENCES * 4),
-        model_writer=model,
-        vocab_size=60,
-        hard_vocab_limit=False,
-        pad_id=0,
-        bos_id=1,
-        eos_id=2,
-        unk_id=3,
-        pad_piece="<pad>",
-        num_threads=1,
-        minloglevel=2,
-    )
-    (folder / "spm.model").write_bytes(model.getvalue())
-    return AttentionNmtTokenizer(str(folder / "spm.model"))
+    return train_tokenizer(ParallelSplit(list(SENTENCES[:3]) * 4, list(SENTENCES[3:]) * 4), 60, folder)
 
 
 def _attention_nmt(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
