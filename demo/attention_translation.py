@@ -1,6 +1,8 @@
 """The translation tab: hypotheses, and the alignment of the one that is chosen."""
 
+import logging
 import math
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -15,17 +17,25 @@ from .heat_map import heat_map_html
 from .served import Checkpoints
 from .snippets import base_url, client_snippet, curl_snippet, python_snippet
 
+logger = logging.getLogger("hindsight")
+
 LANGUAGES = {"en": "English", "de": "German", "fr": "French"}
 EXAMPLES = (
     "Two dogs chase a yellow ball across the wet grass.",
-    "An old man in a straw hat is reading a newspaper on a bench.",
-    "A girl in a blue swimsuit jumps into the lake while her friends watch.",
-    "Three musicians are playing guitar in front of a crowded café.",
-    "A cyclist is riding down a narrow street between brick houses.",
+    "An old man in a straw hat reads a newspaper on a bench.",
+    "A girl in a blue swimsuit jumps into the cold lake.",
+    "Three musicians play guitar in front of a crowded café.",
+    "The goalkeeper catches the ball while the fans cheer.",
 )
+"""At most 60 characters each: Gradio cuts longer ones."""
 OPTION_NAMES = ("num_beams", "num_return_sequences", "length_penalty", "coverage_penalty", "no_repeat_ngram_size")
 STARTING_VALUES = {"num_beams": 5, "num_return_sequences": 5, "coverage_penalty": 0.0, "no_repeat_ngram_size": 0}
 LOADING_SECONDS = 60
+CANNOT_ANSWER = "No answer this time, and not through your doing. Please try again; the server's log has the reason."
+CAPTION = (
+    "Each row is a piece of the translation, each column one of your sentence: the stronger the blue, the more "
+    "attention. The bar beside a row is the probability the model gave it; ⏎ ends the sentence."
+)
 
 
 def build_tab(task: Task, checkpoints: Checkpoints) -> None:
@@ -35,63 +45,47 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
         task: the row in tasks.py.
         checkpoints: what answers.
     """
-    directions = [(_direction(name), name) for name in task.checkpoints]
-    with gr.Row():
-        with gr.Column(scale=3, min_width=300):
-            text = gr.Textbox(label="Sentence in English", lines=2, value=EXAMPLES[0], elem_id="source", autofocus=True)
-            gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False, label="Examples")
-        with gr.Column(scale=1, min_width=220):
-            checkpoint = gr.Radio(directions, value=task.default_checkpoint, label="Direction", elem_id="direction")
-            button = gr.Button("Translate", variant="primary", elem_id="translate")
+    text, checkpoint, button = _question(task)
+    examples = gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False, label="Examples")
     message = gr.HTML(visible=False, elem_id="message")
-    options, prefix = _options(task)
+    sliders, prefix = _options(task)
+    evidence, answer, hypotheses, merged, picture = _evidence()
     results = gr.State([])
-    with gr.Column(visible=False) as evidence:
-        answer = gr.HTML(elem_id="answer")
-        with gr.Row():
-            with gr.Column(scale=3, min_width=300):
-                hypotheses = gr.Radio([], label="Hypotheses, best first (score)", elem_id="hypotheses")
-            with gr.Column(scale=5, min_width=300):
-                merged = gr.Checkbox(False, label="Merge pieces into words", elem_id="merge", container=False)
-                picture = gr.HTML(elem_id="picture")
-    snippets = _snippets()
+    accordion, programs = _programs()
 
-    def translate(text: str, checkpoint: str, merged: bool, prefix: str, request: gr.Request, *values: Any):
-        parameters = _parameters(values, prefix)
-        try:
-            checkpoints.wait_until_loaded(LOADING_SECONDS)
-            found = checkpoints.answer(checkpoint, text or "", parameters | {"return_evidence": True})
-        except InputError as error:
-            return _error(str(error)), *[gr.skip()] * 8
-        address = base_url(request)
-        return (
-            gr.HTML(visible=False),
-            gr.Column(visible=True),
-            answer_html(found[0]),
-            gr.Radio([(_label(rank, result), rank) for rank, result in enumerate(found)], value=0),
-            picture_html(found[0], merged),
-            found,
-            python_snippet(task.name, checkpoint, text, parameters),
-            curl_snippet(address, checkpoint, text, parameters),
-            client_snippet(address, checkpoint, task.hub_pipeline_tag, text, parameters),
-        )
-
-    inputs = [text, checkpoint, merged, prefix, *options]
-    outputs = [message, evidence, answer, hypotheses, picture, results, *snippets]
+    asked = [text, checkpoint, prefix, *sliders]
+    asking = [button.click, text.submit, checkpoint.input, examples.load_input_event.then]
     gr.on(
-        [button.click, text.submit, checkpoint.input],
-        translate,
-        inputs,
-        outputs,
+        asking,
+        _translation(checkpoints),
+        [merged, *asked],
+        [message, evidence, answer, hypotheses, picture, results],
         api_name="translate",
         show_progress="minimal",
     )
-    shown = [hypotheses, results, merged]
-    gr.on([hypotheses.input, merged.input], show, shown, [answer, picture], api_name=False, show_progress="hidden")
+    chosen = [hypotheses, results, merged]
+    gr.on(
+        [hypotheses.input, merged.input],
+        show,
+        chosen,
+        [answer, picture],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    gr.on(
+        [*asking, accordion.expand],
+        _writing(task),
+        asked,
+        programs,
+        api_visibility="private",
+        show_progress="hidden",
+    )
 
 
 def show(rank: int, results: list[dict], merged: bool) -> tuple[str, str]:
     """Show another hypothesis of the same answer; nothing is computed anew."""
+    if rank is None or rank >= len(results):
+        raise gr.Error("The server no longer has this answer. Press Translate again.")
     return answer_html(results[rank]), picture_html(results[rank], merged)
 
 
@@ -104,14 +98,46 @@ def picture_html(result: dict, merged: bool) -> str:
     """Draw the alignment of a hypothesis, of pieces or of words."""
     evidence = result["evidence"]
     sources, targets, weights = evidence["source_tokens"], evidence["target_tokens"], evidence["attention"]
-    chances = [math.exp(value) for value in evidence["token_log_probabilities"]]
-    notes = [f"chosen with probability {chance:.2f}" for chance in chances]
+    log_probabilities = evidence["token_log_probabilities"]
     if merged:
-        groups = word_groups(targets)
-        notes = [f"chosen with probability {math.prod(chances[index] for index in group):.2f}" for group in groups]
+        log_probabilities = [sum(log_probabilities[index] for index in group) for group in word_groups(targets)]
         sources, targets, weights = merge_words(sources, targets, weights)
-    caption = "Rows: the translation. Columns: the sentence. The darker, the more attention; ⏎ is the sentence's end."
-    return heat_map_html(sources, targets, weights, caption, notes)
+    probabilities = [math.exp(value) for value in log_probabilities]
+    return heat_map_html(sources, targets, weights, CAPTION, probabilities)
+
+
+def hypothesis_labels(results: list[dict]) -> list[str]:
+    """Name hypotheses for a list: the text, the score, and what two of the same text differ in."""
+    labels, seen = [], set()
+    for rank, result in enumerate(results):
+        text = result["translation_text"]
+        remarks = [f"{result['score']:.2f}".replace("-", "−")]
+        if text in seen:
+            remarks.append("other pieces")
+        if result["evidence"]["target_tokens"][-1] != END:
+            remarks.append("cut off")
+        seen.add(text)
+        labels.append(f"{rank + 1}. {text} ({', '.join(remarks)})")
+    return labels
+
+
+def _question(task: Task) -> tuple[gr.Textbox, gr.Radio, gr.Button]:
+    directions = [(_direction(name), name) for name in task.checkpoints]
+    # One line, so that Enter submits; it grows with the text.
+    text = gr.Textbox(label="Sentence in English", lines=1, max_lines=5, value=EXAMPLES[0], elem_id="source")
+    with gr.Row(equal_height=True):
+        checkpoint = gr.Radio(
+            directions,
+            value=task.default_checkpoint,
+            label="Direction",
+            show_label=False,
+            container=False,
+            elem_id="direction",
+            scale=3,
+            min_width=300,
+        )
+        button = gr.Button("Translate", variant="primary", elem_id="translate", scale=1, min_width=200)
+    return text, checkpoint, button
 
 
 def _options(task: Task) -> tuple[list[gr.Slider], gr.Textbox]:
@@ -133,18 +159,97 @@ def _options(task: Task) -> tuple[list[gr.Slider], gr.Textbox]:
                         min_width=200,
                     )
                 )
-        prefix = gr.Textbox(label="target_prefix", value="", info=known["target_prefix"].description, max_lines=1)
+        prefix = gr.Textbox(
+            label="target_prefix",
+            value="",
+            info=known["target_prefix"].description,
+            max_lines=1,
+            max_length=int(known["target_prefix"].maximum),
+        )
     return sliders, prefix
 
 
-def _snippets() -> list[gr.Code]:
-    with gr.Accordion("Use via API", open=False):
-        gr.Markdown("What you just asked, from a program:")
-        kinds = (("Python", "python"), ("curl", "shell"), ("huggingface_hub's client", "python"))
-        return [
-            gr.Code(label=label, language=language, lines=1, interactive=False, wrap_lines=True)
+def _evidence() -> tuple[gr.Column, gr.HTML, gr.Radio, gr.Checkbox, gr.HTML]:
+    with gr.Column(visible=False) as evidence:
+        answer = gr.HTML(elem_id="answer")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=280):
+                hypotheses = gr.Radio(
+                    [],
+                    label="Hypotheses, best first",
+                    info="In brackets the score: nats a piece, nearer to 0 is better.",
+                    elem_id="hypotheses",
+                )
+            with gr.Column(scale=7, min_width=300):
+                merged = gr.Checkbox(False, label="Merge pieces into words", elem_id="merge", container=False)
+                picture = gr.HTML(elem_id="picture")
+    return evidence, answer, hypotheses, merged, picture
+
+
+def _programs() -> tuple[gr.Accordion, list[gr.Code]]:
+    kinds = (("Python", "python"), ("curl", "shell"), ("huggingface_hub's client", "python"))
+    with gr.Accordion("Use via API", open=False, elem_id="programs") as accordion:
+        gr.Markdown("The same question with the same options, from a program. For the evidence too, add `return_evidence`.")
+        programs = [
+            gr.Code(
+                label=label,
+                language=language,
+                lines=1,
+                interactive=False,
+                wrap_lines=True,
+                show_line_numbers=False,
+                buttons=["copy"],
+            )
             for label, language in kinds
         ]
+    return accordion, programs
+
+
+def _translation(checkpoints: Checkpoints) -> Callable:
+    """Return the handler that translates: a visible answer, or a sentence that says why there is none."""
+
+    def translate(merged: bool, text: str, checkpoint: str, prefix: str, *values: Any) -> tuple:
+        parameters = _parameters(values, prefix) | {"return_evidence": True}
+        try:
+            checkpoints.wait_until_loaded(LOADING_SECONDS)
+            found = checkpoints.answer(checkpoint, text or "", parameters)
+        except InputError as error:
+            return _refusal(str(error))
+        except Exception:
+            logger.exception("The demo got no answer from %s.", checkpoint)
+            return _refusal(CANNOT_ANSWER)
+        choices = [(label, rank) for rank, label in enumerate(hypothesis_labels(found))]
+        return (
+            gr.HTML(visible=False),
+            gr.Column(visible=True),
+            answer_html(found[0]),
+            gr.Radio(choices, value=0),
+            picture_html(found[0], merged),
+            found,
+        )
+
+    return translate
+
+
+def _refusal(sentence: str) -> tuple:
+    """Say why there is no answer; what is on the page stays."""
+    message = gr.HTML(f'<p class="message" role="alert">{escape(sentence)}</p>', visible=True)
+    return message, *[gr.skip()] * 5
+
+
+def _writing(task: Task) -> Callable:
+    """Return the handler that writes programs which ask what the page asks."""
+
+    def write(request: gr.Request, text: str, checkpoint: str, prefix: str, *values: Any) -> list[str]:
+        address, parameters, text = base_url(request), _parameters(values, prefix), text or ""
+        written = (
+            python_snippet(task.name, checkpoint, text, parameters),
+            curl_snippet(address, checkpoint, text, parameters),
+            client_snippet(address, checkpoint, task.hub_pipeline_tag, text, parameters),
+        )
+        return [program.rstrip("\n") for program in written]
+
+    return write
 
 
 def _parameters(values: tuple[Any, ...], prefix: str | None) -> dict[str, Any]:
@@ -153,15 +258,6 @@ def _parameters(values: tuple[Any, ...], prefix: str | None) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value not in (None, "")}
 
 
-def _label(rank: int, result: dict) -> str:
-    ended = "" if result["evidence"]["target_tokens"][-1] == END else ", cut off"
-    return f"{rank + 1}. {result['translation_text']} ({result['score']:.2f}{ended})"
-
-
 def _direction(checkpoint: str) -> str:
     source, target = checkpoint.split("-")[-2:]
     return f"{LANGUAGES[source]} → {LANGUAGES[target]}"
-
-
-def _error(sentence: str) -> gr.HTML:
-    return gr.HTML(f'<p class="message" role="alert">{escape(sentence)}</p>', visible=True)

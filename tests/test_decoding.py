@@ -114,6 +114,19 @@ def test_a_mixed_batch_gives_what_single_sentences_give(model, sources):
             torch.testing.assert_close(ours.attention, theirs.attention)
 
 
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_an_input_that_is_done_is_left_alone_while_others_go_on(model, early_stopping):
+    with torch.no_grad():
+        model.output_projection.bias[END] += 3.5  # ends come early, at different lengths
+    ids, mask, _ = batch(3, 7, 5, 6, 4, 7, 3, 5, seed=3, vocab_size=12)
+    options = {"num_beams": 3, "max_new_tokens": 20, "early_stopping": early_stopping, "length_penalty": 2.0}
+    together = model.translate(ids, mask, num_return_sequences=3, **options)
+    for hypotheses, source in zip(together, rows(ids, mask), strict=True):
+        alone = model.translate(torch.tensor([source]), torch.ones(1, len(source)), num_return_sequences=3, **options)
+        assert [h.token_ids for h in hypotheses] == [h.token_ids for h in alone[0]]
+    assert len({len(hypotheses[0].token_ids) for hypotheses in together}) > 1
+
+
 def test_evidence_belongs_to_its_hypothesis(model, sources):
     options = {"coverage_penalty": 0.2, "length_penalty": 0.7, "length_normalization": "gnmt"}
     found = model.translate(*sources, num_beams=5, num_return_sequences=5, max_new_tokens=9, **options)
