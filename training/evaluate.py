@@ -1,6 +1,5 @@
 """`python -m training.evaluate FOLDER …`: the paper's metric on the paper's split, into the checkpoint's card."""
 
-import dataclasses
 import importlib
 import os
 import sys
@@ -35,7 +34,7 @@ def evaluate(folder: Path, options: object) -> dict:
     pipe = pipeline(task.name, model=str(folder), device=options.device)
     measured = family.evaluate(pipe, options)
     measured["device"] = f"{pipe.device}, {os.cpu_count()} cores"
-    write_json(folder / "evaluation.json", {"task": task.name, "options": dataclasses.asdict(options), **measured})
+    write_json(folder / "evaluation.json", {"task": task.name, **measured})
     if pipe.model.can_generate():
         pipe.model.generation_config.save_pretrained(folder)
     write_card(folder, task, family.card_facts(pipe))

@@ -41,8 +41,6 @@ class Recipe:
     max_gradient_norm: float = 1.0
     average_decay: float = 0.999
     """Decay of the exponential average of the weights, which is what is evaluated and kept."""
-    evaluate_epochs: int = 1
-    """Epochs between two evaluations (and checkpoints)."""
     seed: int = 1
     resume: bool = False
     """Continue from the newest checkpoint in `output`."""
@@ -245,7 +243,7 @@ def train(
     best = trainer.state.best_model_checkpoint
     load_model(average.model, str(Path(best, AVERAGE_FILE)), device=str(model.device))
     facts = {
-        "options": dataclasses.asdict(recipe),
+        "options": _recorded_options(recipe),
         "device": torch.cuda.get_device_name() if model.device.type == "cuda" else f"CPU, {recipe.threads} thread(s)",
         "hours": round(stopwatch.hours, 2),
         "steps": trainer.state.global_step,
@@ -254,6 +252,14 @@ def train(
         "learning_curve": [entry for entry in trainer.state.log_history if f"eval_{metric}" in entry],
     }
     return average.model.eval(), facts
+
+
+def _recorded_options(recipe: Recipe) -> dict:
+    """Return a run's options without what belongs to the machine and the sitting; of the data only the names."""
+    options = dataclasses.asdict(recipe)
+    for name in ("output", "resume"):
+        del options[name]
+    return options | {"data": recipe.data and [Path(path).name for path in recipe.data]}
 
 
 def write_json(path: Path, content: dict) -> None:
