@@ -3,7 +3,7 @@
 import argparse
 import os
 import signal
-import sys
+import threading
 
 # Before anything is imported that reads them. The demo runs offline and tells nobody that it does; one thread a
 # model is fastest when several models share few cores.
@@ -18,14 +18,23 @@ from fastapi import FastAPI
 from demo.application import CSS, HEAD, THEME, build_demo
 from serving.application import create_application
 from serving.checkpoints import ServedCheckpoints
+from serving.errors import MOUNTED_ERROR_HANDLERS
+
+STOPPING_SECONDS = 5
+"""Given to what still runs when the process is told to stop; container engines kill after ten."""
 
 
-def build_application() -> FastAPI:
+def build_application(checkpoints: ServedCheckpoints) -> FastAPI:
     """Mount the demo beside the service; both ask the same checkpoints."""
-    checkpoints = ServedCheckpoints.shipped()
-    application = create_application(checkpoints)
     return gradio.mount_gradio_app(
-        application, build_demo(checkpoints), path="/", theme=THEME, css=CSS, head=HEAD, show_error=False
+        create_application(checkpoints),
+        build_demo(checkpoints),
+        path="/",
+        app_kwargs={"exception_handlers": MOUNTED_ERROR_HANDLERS},
+        theme=THEME,
+        css=CSS,
+        head=HEAD,
+        show_error=False,
     )
 
 
@@ -33,21 +42,33 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; inside a Space or a container the platform's variables are the defaults."""
     variables = os.environ
     host = variables.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if "SPACE_ID" in variables else "127.0.0.1")
-    port = int(variables.get("GRADIO_SERVER_PORT") or variables.get("PORT") or 7860)
+    port = variables.get("GRADIO_SERVER_PORT") or variables.get("PORT") or "7860"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=host, help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=port, help="port to listen on (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
+def announce(checkpoints: ServedCheckpoints, host: str, port: int) -> None:
+    """Say where it listens once the checkpoints are loaded."""
+    checkpoints.wait_until_loaded()
+    address = f"[{host}]" if ":" in host else host
+    print(f"Hindsight: http://{address}:{port}", flush=True)
+
+
 def main() -> None:
-    """Listen until somebody stops it; SIGTERM finishes what runs."""
-    options = parse_arguments()
-    # uvicorn finishes what runs and then sends itself the signal again, for this handler.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print(f"Hindsight: http://{options.host}:{options.port}", flush=True)
+    """Listen until somebody stops it; SIGTERM lets what runs finish, if it soon does."""
+    options, checkpoints = parse_arguments(), ServedCheckpoints.shipped()
+    # uvicorn waits for what runs and then sends itself the signal again, for this handler; sys.exit would go on
+    # waiting for a model that is at work, however long that takes.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    threading.Thread(target=announce, args=(checkpoints, options.host, options.port), daemon=True).start()
     uvicorn.run(
-        build_application(), host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=10
+        build_application(checkpoints),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        timeout_graceful_shutdown=STOPPING_SECONDS,
     )
 
 

@@ -83,8 +83,11 @@ def check(folder: Path) -> Task:
     task = task_of(folder)
     _check_weights(folder, _expected_shapes(folder, task))
     if task.tokenizer is not None:
-        for name in ("tokenizer_config.json", *model_code(task.tokenizer).vocab_files_names.values()):
+        _read_json(folder / "tokenizer_config.json")
+        for name in model_code(task.tokenizer).vocab_files_names.values():
             _check_file(folder / name)
+    if (folder / "generation_config.json").exists():
+        _read_json(folder / "generation_config.json")
     if task.feature_extractor is not None or task.image_processor is not None:
         _read_json(folder / "preprocessor_config.json")
     return task

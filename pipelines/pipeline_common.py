@@ -1,6 +1,5 @@
 """What all our pipelines share: checked options, checked inputs, and errors that tell people what to do."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -58,7 +57,7 @@ class Option:
         numbers = (int,) if self.kind == "int" else (int, float)
         if isinstance(value, bool) or not isinstance(value, numbers):
             return False
-        return math.isfinite(value) and self.minimum <= value <= self.maximum
+        return self.minimum <= value <= self.maximum
 
 
 RETURN_EVIDENCE = Option(
@@ -117,7 +116,9 @@ class EvidencePipeline(Pipeline):
             if nested is not None and not isinstance(nested, dict):
                 raise InputError(f"{group} must be an object; got {shown(nested)}.", field=group)
             options |= nested or {}
-        return self(inputs, **{name: value for name, value in options.items() if name not in self.ignored_parameters})
+        options = {name: value for name, value in options.items() if name not in self.ignored_parameters}
+        self._check_names(options)  # before they become arguments: __call__ has others, such as batch_size
+        return self(inputs, **options)
 
     def check_input(self, item: Any) -> Any:
         """Return one input if it can be answered, or raise an InputError."""
@@ -129,12 +130,17 @@ class EvidencePipeline(Pipeline):
         except InputError as error:
             raise InputError(f"Input {index}: {error}", field=f"inputs[{index}]") from error
 
+    def _check_names(self, options: dict[str, Any]) -> None:
+        known = [option.name for option in self.options]
+        for name in options:
+            if name not in known:
+                raise InputError(f"Unknown option {name!r}. Known options: {', '.join(known)}.", field=name)
+
     def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
+        self._check_names(options)
         known = {option.name: option for option in self.options}
         stages: dict[str, dict] = {"preprocess": {}, "forward": {}, "postprocess": {}}
         for name, value in options.items():
-            if name not in known:
-                raise InputError(f"Unknown option {name!r}. Known options: {', '.join(known)}.", field=name)
             if value is not None:
                 stages[known[name].stage][name] = known[name].check(value)
         return stages["preprocess"], stages["forward"], stages["postprocess"]

@@ -6,13 +6,16 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-import hub
 from pipelines import pipeline_class
 
 from .bodies import MAXIMUM_BYTES, read_request
-from .checkpoints import RETRY_AFTER_SECONDS, ServedCheckpoint, ServedCheckpoints
+from .checkpoints import ServedCheckpoint, ServedCheckpoints
 from .documentation import PREDICT, describe_errors
 from .errors import add_error_handlers
 
@@ -40,12 +43,9 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
         return {"status": "alive"}
 
     @application.get("/ready", summary="Whether every checkpoint is loaded and warm", responses=describe_errors(503))
-    async def ready() -> Response:
-        states = {checkpoint.folder.name: _state(checkpoint) for checkpoint in checkpoints}
-        if all(state == "ready" for state in states.values()):
-            return JSONResponse({"status": "ready", "checkpoints": states})
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return JSONResponse({"status": "not ready", "checkpoints": states}, 503, headers)
+    async def ready() -> dict:
+        checkpoints.check_ready()
+        return {"status": "ready", "checkpoints": {checkpoint.folder.name: "ready" for checkpoint in checkpoints}}
 
     @application.get("/models", summary="The served checkpoints, their options and their measured numbers")
     async def models() -> list[dict]:
@@ -61,11 +61,23 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
     async def docs() -> HTMLResponse:
         return HTMLResponse(_documentation_page(application))
 
+    _refuse_other_methods(application)
     return application
 
 
-def _state(checkpoint: ServedCheckpoint) -> str:
-    return checkpoint.failure or ("ready" if checkpoint.ready else "loading")
+class _OtherMethods:
+    """Refuses a path's other methods, which would otherwise fall through to what is mounted at /."""
+
+    def __init__(self, allowed: set[str]):
+        self.allowed = ", ".join(sorted(allowed))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(405, headers={"Allow": self.allowed})
+
+
+def _refuse_other_methods(application: FastAPI) -> None:
+    for route in [route for route in application.routes if isinstance(route, APIRoute)]:
+        application.router.routes.append(Route(route.path, _OtherMethods(route.methods), include_in_schema=False))
 
 
 def _describe(checkpoint: ServedCheckpoint) -> dict:
@@ -79,7 +91,7 @@ def _describe(checkpoint: ServedCheckpoint) -> dict:
         "ready": checkpoint.ready,
         "maximum_bytes": MAXIMUM_BYTES[task.modality],
         "parameters": {option.name: f"{option.description} {option.expectation()}" for option in options},
-        "evaluation": hub.facts(checkpoint.folder),
+        "evaluation": checkpoint.evaluation,
     }
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from pipelines import InputError
 from pipelines.pipeline_common import shown
@@ -27,7 +28,7 @@ async def read_request(request: Request, modality: str) -> tuple[Any, dict | Non
         The inputs and the parameters.
 
     Raises:
-        RequestError: 413 or 415.
+        RequestError: 413 or 415, or 400 when the client went away.
         InputError: for a body that is not what the schema says.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -44,10 +45,13 @@ async def read_request(request: Request, modality: str) -> tuple[Any, dict | Non
 async def _read_body(request: Request, maximum_bytes: int) -> bytes:
     """Read the body, and no more of it than is allowed."""
     content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > maximum_bytes:
-            raise RequestError(413, "too_large", f"The body must be at most {maximum_bytes:,} bytes.")
+    try:
+        async for part in request.stream():
+            content += part
+            if len(content) > maximum_bytes:
+                raise RequestError(413, "too_large", f"The body must be at most {maximum_bytes:,} bytes.")
+    except ClientDisconnect as error:
+        raise RequestError(400, "disconnected", "The body ended before it was complete.") from error
     return bytes(content)
 
 

@@ -1,6 +1,7 @@
 """The checkpoints that a process serves: loaded in the background, warmed, and asked one request at a time."""
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +12,9 @@ from hub import CheckpointError
 from pipelines import EvidencePipeline, pipeline
 from tasks import TASKS, Task
 
-from .errors import RequestError
+from .errors import RETRY_AFTER_SECONDS, RequestError
 
 logger = logging.getLogger("hindsight")
-
-RETRY_AFTER_SECONDS = 2
 
 
 class ServedCheckpoint:
@@ -25,6 +24,7 @@ class ServedCheckpoint:
         self.folder = folder
         self.task = task
         self.failure: str | None = None
+        self.evaluation: dict = {}
         self._pipeline: EvidencePipeline | None = None
         self._lock = threading.Lock()
 
@@ -36,11 +36,15 @@ class ServedCheckpoint:
     def load(self) -> None:
         """Load and answer one request, so that no visitor waits for what only happens once."""
         try:
+            self.evaluation = hub.facts(self.folder)
             loaded = pipeline(self.task.name, model=str(self.folder))
             loaded(loaded.example_input)
         except CheckpointError as error:
-            self.failure = str(error)
+            self.failure = str(error).replace(f"{self.folder.parent}{os.sep}", "")  # /ready shows it to everybody
             logger.error("Cannot serve %s: %s", self.folder.name, error)
+        except Exception:  # damage that hub.check does not know; the other checkpoints must load all the same
+            self.failure = f"{self.folder.name}: it could not be loaded; the log says why."
+            logger.exception("Cannot serve %s.", self.folder.name)
         else:
             self._pipeline = loaded
 
@@ -52,7 +56,7 @@ class ServedCheckpoint:
             RequestError: 503 while there is no model.
         """
         if self.failure is not None:
-            raise RequestError(503, "checkpoint_failed", f"{self.folder.name} cannot be served: its files are damaged.")
+            raise RequestError(503, "checkpoint_failed", f"{self.folder.name} cannot be served; GET /ready says why.")
         if self._pipeline is None:
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             raise RequestError(503, "not_ready", f"{self.folder.name} is still being loaded; try again.", headers)
@@ -89,13 +93,25 @@ class ServedCheckpoints:
             self._thread.start()
 
     def _load_all(self) -> None:
-        try:
-            for checkpoint in self:
-                checkpoint.load()
-        finally:
-            self._loaded.set()
+        for checkpoint in self:
+            checkpoint.load()
+        self._loaded.set()
 
-    def wait_until_loaded(self, timeout_seconds: float) -> bool:
+    def check_ready(self) -> None:
+        """Return if every checkpoint answers.
+
+        Raises:
+            RequestError: 503, with what each of the others waits for or failed at.
+        """
+        loading = [checkpoint.folder.name for checkpoint in self if not (checkpoint.ready or checkpoint.failure)]
+        failures = [checkpoint.failure for checkpoint in self if checkpoint.failure]
+        if loading:
+            message = " ".join([f"Still being loaded: {', '.join(loading)}.", *failures])
+            raise RequestError(503, "not_ready", message, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        if failures:
+            raise RequestError(503, "checkpoint_failed", " ".join(failures))
+
+    def wait_until_loaded(self, timeout_seconds: float | None = None) -> bool:
         """Wait for the background loading; return whether it came to its end."""
         return self._loaded.wait(timeout_seconds)
 

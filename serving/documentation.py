@@ -1,12 +1,16 @@
 """What openapi.json says of the route that answers: body, examples, errors."""
 
+from pipelines import pipeline_class
+from tasks import TASKS, Task
+
 ERROR_MEANINGS = {
     404: "No such checkpoint is served.",
+    405: "The path has no such method; Allow lists those it has.",
     413: "The body is too large.",
     415: "The media type is not the task's.",
     422: "The caller's mistake: the sentence names the field, what was expected and what came.",
     500: "Our mistake: the log has it under the request's id.",
-    503: "The checkpoint is still being loaded; Retry-After says when to come back.",
+    503: "The checkpoint is still being loaded, and Retry-After says when to come back; or it is damaged.",
 }
 
 _ERROR = {
@@ -24,12 +28,44 @@ _REQUEST = {
     },
 }
 
-_EXAMPLES = {
-    "translation": {"value": {"inputs": "A dog runs through the snow."}},
+_ANSWERS = {
+    "translation": {"value": [{"translation_text": "Ein Hund rennt.", "score": -0.16}]},
     "translation with evidence": {
-        "value": {"inputs": "A dog runs through the snow.", "parameters": {"num_beams": 5, "return_evidence": True}}
+        "value": [
+            {
+                "translation_text": "Hunde",
+                "score": -0.41,
+                "evidence": {
+                    "source_tokens": ["▁Dogs", "</s>"],
+                    "target_tokens": ["▁Hunde", "</s>"],
+                    "attention": [[0.91, 0.09], [0.07, 0.93]],
+                    "token_log_probabilities": [-0.75, -0.07],
+                },
+                "score_parts": {"log_probability": -0.82, "length_denominator": 2.0, "coverage_penalty": 0.0},
+            }
+        ]
     },
 }
+"""Shapes of answers, with invented numbers, by the names of `_request_examples`."""
+
+
+def _request_examples() -> dict[str, dict]:
+    """Ask every task whose input can be written in JSON what its pipeline gives as an example."""
+    examples = {}
+    for task in TASKS.values():
+        if task.modality == "text":
+            examples |= _examples_of(task)
+    return examples
+
+
+def _examples_of(task: Task) -> dict[str, dict]:
+    inputs = pipeline_class(task).example_input
+    return {
+        task.hub_pipeline_tag: {"value": {"inputs": inputs}},
+        f"{task.hub_pipeline_tag} with evidence": {
+            "value": {"inputs": inputs, "parameters": {"return_evidence": True}}
+        },
+    }
 
 
 def describe_errors(*statuses: int) -> dict[int, dict]:
@@ -41,14 +77,17 @@ def describe_errors(*statuses: int) -> dict[int, dict]:
 PREDICT = {
     "summary": "Answer in the Hugging Face inference schema of the checkpoint's task",
     "responses": {
-        200: {"description": "What the pipeline returns: a list of results, best first."},
+        200: {
+            "description": "What the pipeline returns: a list of results, best first.",
+            "content": {"application/json": {"schema": {}, "examples": _ANSWERS}},
+        },
         **describe_errors(*ERROR_MEANINGS),
     },
     "openapi_extra": {
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": _REQUEST, "examples": _EXAMPLES},
+                "application/json": {"schema": _REQUEST, "examples": _request_examples()},
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             },
         }

@@ -12,6 +12,7 @@ from pipelines import InputError
 logger = logging.getLogger("hindsight")
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
+RETRY_AFTER_SECONDS = 2
 
 
 class RequestError(Exception):
@@ -45,18 +46,27 @@ def add_error_handlers(application: FastAPI) -> None:
 
     @application.exception_handler(InputError)
     async def correct(request: Request, error: InputError) -> Response:
-        return error_response(request, 422, "invalid_input", f"{error.field}: {error}")
+        message = str(error) if error.field in str(error) else f"{error.field}: {error}"
+        return error_response(request, 422, "invalid_input", message)
 
-    @application.exception_handler(HTTPException)
-    async def not_here(request: Request, error: HTTPException) -> Response:
-        code = CODES.get(error.status_code, "http_error")
-        message = f"{request.method} {request.url.path}: {error.detail}."
-        return error_response(request, error.status_code, code, message, dict(error.headers or {}))
+    application.add_exception_handler(HTTPException, not_here)
+
+
+async def not_here(request: Request, error: HTTPException) -> Response:
+    """Answer a request for which there is no route, or not with its method."""
+    code = CODES.get(error.status_code, "http_error")
+    message = f"{request.method} {request.scope['path']}: {error.detail}."
+    return error_response(request, error.status_code, code, message, dict(error.headers or {}))
+
+
+MOUNTED_ERROR_HANDLERS = {404: not_here, 405: not_here}
+"""For an application that is mounted beside the routes: it answers whatever they do not."""
 
 
 def error_response(
     request: Request, status: int, code: str, message: str, headers: dict[str, str] | None = None
 ) -> Response:
     """Build the body that interface.md promises."""
-    body = {"error": message, "code": code, "request_id": request.state.id}
+    sendable = message.encode("utf-8", "backslashreplace").decode()  # it may quote half a character
+    body = {"error": sendable, "code": code, "request_id": request.state.id}
     return JSONResponse(body, status, headers=headers)

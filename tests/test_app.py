@@ -1,5 +1,6 @@
 """The whole process as `make demo` starts it: routes, programs that ask it, and its end."""
 
+import http.client
 import json
 import os
 import shlex
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -28,6 +30,22 @@ def test_the_demo_and_the_service_are_in_one_process(running_app):
     for path, words in (("/", "Hindsight"), ("/models", "evaluation"), ("/docs", "openapi.json"), ("/health", "alive")):
         with urllib.request.urlopen(running_app.address + path) as response:
             assert words in response.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/nothing", 404, "not_found"),
+        ("/models/", 404, "not_found"),
+        ("/models/attention-nmt-en-de", 405, "method_not_allowed"),
+    ],
+)
+def test_errors_look_alike_although_the_demo_is_mounted(running_app, path, status, code):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(running_app.address + path)
+    body = json.load(caught.value)
+    assert (caught.value.code, body["code"]) == (status, code)
+    assert caught.value.headers["X-Request-Id"] == body["request_id"]
 
 
 def test_the_snippets_work_when_pasted(running_app):
@@ -62,10 +80,16 @@ def test_the_first_answer_comes_within_a_second(running_app):
     assert time.monotonic() - started < 1.0
 
 
-def test_sigterm_ends_it_cleanly(start_app):
-    process = start_app().process
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0
+def test_sigterm_ends_it_soon_and_cleanly_even_while_a_model_works(start_app):
+    running = start_app()
+    connection = http.client.HTTPConnection(running.address.removeprefix("http://"))
+    minutes_of_work = {"inputs": ["Two children play in the snow."] * 5000, "parameters": {"num_beams": 16}}
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/models/attention-nmt-en-de", json.dumps(minutes_of_work), headers)
+    time.sleep(1)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(timeout=app.STOPPING_SECONDS + 5) == 0
+    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ def test_a_configuration_that_is_no_configuration_is_refused(copy, text, message
     refused(copy, f"damaged/config.json: {message}")
 
 
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json"])
+def test_other_files_that_are_no_json_are_refused(copy, name):
+    if not (copy / name).is_file():
+        pytest.skip("the family has no such file")
+    (copy / name).write_text("{")
+    refused(copy, f"damaged/{name}: not JSON")
+
+
 def test_a_strangers_model_is_refused(copy):
     (copy / "config.json").write_text(json.dumps({"model_type": "bert"}))
     refused(copy, "model_type 'bert' is none of this project's families")

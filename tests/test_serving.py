@@ -2,21 +2,25 @@
 
 import asyncio
 import base64
+import http.client
 import json
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from huggingface_hub import InferenceClient
 
+import serving.checkpoints
 from pipelines import InputError
 from serving.application import create_application
 from serving.bodies import MAXIMUM_BYTES, read_request
 from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
-from serving.errors import RequestError
+from serving.errors import MOUNTED_ERROR_HANDLERS, RequestError
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +69,36 @@ def test_routes_that_describe(client, tiny_checkpoint):
     assert "POST /models/{checkpoint}" in page and "://" not in page
 
 
-def test_the_examples_of_openapi_work(client, item):
+def test_the_examples_of_openapi_are_what_comes(client, tiny_checkpoint):
     operation = client.get("/openapi.json").json()["paths"]["/models/{checkpoint}"]["post"]
-    for example in operation["requestBody"]["content"]["application/json"]["examples"].values():
-        assert client.post("/models/tiny", json=example["value"]).status_code in (200, 422)
+    requests = operation["requestBody"]["content"]["application/json"]["examples"]
+    answers = operation["responses"]["200"]["content"]["application/json"]["examples"]
+    for name in (name for name in requests if name.split()[0] == tiny_checkpoint.task.hub_pipeline_tag):
+        response = client.post("/models/tiny", json=requests[name]["value"])
+        assert response.status_code == 200
+        assert shape(response.json()[0]) == shape(answers[name]["value"][0])
+
+
+def shape(result):
+    """Return a result's keys, those of what it contains too."""
+    return {key: shape(value) for key, value in result.items()} if isinstance(result, dict) else None
 
 
 def test_an_unknown_checkpoint_or_route(client, item):
     refused(client.post("/models/none", json={"inputs": item}), 404, "unknown_checkpoint", "'none'", "Served: tiny")
     refused(client.get("/nothing"), 404, "not_found", "/nothing")
     refused(client.get("/models/tiny"), 405, "method_not_allowed", "GET /models/tiny")
+    assert client.get("/models/tiny").headers["allow"] == "POST"
+
+
+def test_an_application_mounted_beside_the_routes_answers_errors_alike(served):
+    application = create_application(served)
+    application.mount("/", FastAPI(exception_handlers=MOUNTED_ERROR_HANDLERS))  # as app.py mounts the demo
+    client = TestClient(application)
+    refused(client.get("/nothing"), 404, "not_found", "/nothing")
+    refused(client.get("/models/tiny"), 405, "method_not_allowed", "GET /models/tiny")
+    refused(client.delete("/models"), 405, "method_not_allowed", "DELETE /models")
+    assert client.get("/health").status_code == 200
 
 
 def test_a_body_that_is_too_large(client, tiny_checkpoint):
@@ -97,6 +121,7 @@ def test_a_media_type_that_is_not_the_tasks(client, item):
         (b"[1]", ["body", "Expected an object"]),
         (b"{}", ["inputs", "Expected the key inputs"]),
         (b'{"inputs": "a", "paramters": {}}', ["Unknown key 'paramters'"]),
+        (b'{"inputs": "a", "\\ud800": 1}', ["Unknown key '\\ud800'"]),
         (b'{"inputs": "a", "parameters": 3}', ["parameters must be an object"]),
         (b'{"inputs": null}', ["inputs", "None"]),
         (b'{"inputs": ["a", null]}', ["Input 1"]),
@@ -113,27 +138,48 @@ def test_a_body_that_is_not_the_schema(client, content, words):
         ({"beam_width": 3}, ["Unknown option 'beam_width'", "Known options"]),
         ({"return_evidence": "yes"}, ["return_evidence must be true or false; got 'yes'"]),
         ({"generate_parameters": 3}, ["generate_parameters must be an object"]),
+        ({"\ud800": 1}, ["Unknown option '\\ud800'"]),
+        # Arguments of Python's calls, which are not options: num_workers would start processes.
+        ({"inputs": "b"}, ["Unknown option 'inputs'"]),
+        ({"self": 1}, ["Unknown option 'self'"]),
+        ({"batch_size": "x"}, ["Unknown option 'batch_size'"]),
+        ({"num_workers": 2}, ["Unknown option 'num_workers'"]),
     ],
 )
 def test_parameters_that_do_not_fit(client, item, parameters, words):
-    refused(client.post("/models/tiny", json={"inputs": item, "parameters": parameters}), 422, "invalid_input", *words)
+    content = json.dumps({"inputs": item, "parameters": parameters})  # httpx cannot send half a character, we can
+    response = client.post("/models/tiny", content=content, headers={"content-type": "application/json"})
+    refused(response, 422, "invalid_input", *words)
 
 
-def test_an_error_of_ours_leaks_nothing(served, item, monkeypatch):
+@pytest.mark.parametrize("value", [10**400, -1e9, float("inf"), float("nan"), True, "many", [1]])
+def test_an_option_out_of_its_range_is_told_its_range(client, tiny_checkpoint, item, value):
+    for option in tiny_checkpoint.pipeline().options:
+        if option.kind in ("int", "float"):
+            content = json.dumps({"inputs": item, "parameters": {option.name: value}})
+            response = client.post("/models/tiny", content=content, headers={"content-type": "application/json"})
+            error = refused(response, 422, "invalid_input", option.expectation())
+            assert error.startswith(f"{option.name} must be ")  # the field is named once
+
+
+def test_an_error_of_ours_leaks_nothing(served, item, monkeypatch, caplog):
     def broken(*_):
         raise RuntimeError("secret in /a/path")
 
     with TestClient(create_application(served), raise_server_exceptions=False) as client:
-        monkeypatch.setattr(served["tiny"], "answer", broken)
-        error = refused(client.post("/models/tiny", json={"inputs": item}), 500, "internal")
+        monkeypatch.setattr(served["tiny"]._pipeline, "serve", broken)
+        response = client.post("/models/tiny", json={"inputs": item})
+        error = refused(response, 500, "internal")
     assert "secret" not in error and "/" not in error
+    assert response.json()["request_id"] in caplog.text and "secret in /a/path" in caplog.text
 
 
 def test_before_it_is_loaded_and_when_it_cannot_be(tiny_checkpoint, item, tmp_path):
     waiting = ServedCheckpoints([ServedCheckpoint(tiny_checkpoint.folder, tiny_checkpoint.task)])
     client = TestClient(create_application(waiting))  # not started: nothing is loaded
     assert client.get("/health").status_code == 200
-    assert client.get("/ready").status_code == 503 and client.get("/ready").headers["retry-after"]
+    refused(client.get("/ready"), 503, "not_ready", "Still being loaded: tiny.")
+    assert client.get("/ready").headers["retry-after"]
     response = client.post("/models/tiny", json={"inputs": item})
     refused(response, 503, "not_ready", "still being loaded")
     assert response.headers["retry-after"]
@@ -142,9 +188,36 @@ def test_before_it_is_loaded_and_when_it_cannot_be(tiny_checkpoint, item, tmp_pa
     damaged = ServedCheckpoints([ServedCheckpoint(tmp_path / "damaged", tiny_checkpoint.task)])
     with TestClient(create_application(damaged)) as client:
         assert damaged.wait_until_loaded(60)
-        ready = client.get("/ready")
-        assert ready.status_code == 503 and "config.json" in ready.json()["checkpoints"]["damaged"]
-        refused(client.post("/models/damaged", json={"inputs": item}), 503, "checkpoint_failed", "damaged")
+        refused(client.get("/ready"), 503, "checkpoint_failed", "damaged/config.json: the file is missing or empty.")
+        refused(client.post("/models/damaged", json={"inputs": item}), 503, "checkpoint_failed", "damaged", "/ready")
+
+
+def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(tiny_checkpoint, item, tmp_path, monkeypatch):
+    def load(task, model):
+        if model == str(tmp_path):
+            raise RuntimeError("secret in /a/path")
+        return tiny_checkpoint.pipeline()
+
+    monkeypatch.setattr(serving.checkpoints, "pipeline", load)
+    folders = [tmp_path, tmp_path / "missing", tiny_checkpoint.folder]
+    served = ServedCheckpoints([ServedCheckpoint(folder, tiny_checkpoint.task) for folder in folders])
+    with TestClient(create_application(served)) as client:
+        assert served.wait_until_loaded(60)
+        error = refused(client.get("/ready"), 503, "checkpoint_failed", tmp_path.name, "the log says why")
+        assert "secret" not in error and not served["tiny"].failure
+        assert client.post("/models/tiny", json={"inputs": item}).status_code == 200
+
+
+def test_what_is_said_of_a_damaged_checkpoint_names_no_folder_of_the_machine(tiny_checkpoint, tmp_path):
+    missing = ServedCheckpoint(tmp_path / "missing", tiny_checkpoint.task)
+    missing.load()
+    assert missing.failure.startswith("No checkpoint 'missing'") and str(tmp_path) not in missing.failure
+
+    (tmp_path / "unmeasured").mkdir()
+    (tmp_path / "unmeasured" / "evaluation.json").write_text("{")
+    unmeasured = ServedCheckpoint(tmp_path / "unmeasured", tiny_checkpoint.task)
+    unmeasured.load()
+    assert unmeasured.failure.startswith("unmeasured/evaluation.json: not JSON")
 
 
 def test_many_at_once_get_what_each_gets_alone(client, tiny_checkpoint):
@@ -194,6 +267,50 @@ def address(served):
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def connection(address):
+    """A connection on which requests can be sent in pieces."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+    yield connection
+    connection.close()
+
+
+def test_a_body_of_unknown_length_is_read_no_further_than_its_limit(connection, tiny_checkpoint):
+    parts = [b" " * 2**16] * (MAXIMUM_BYTES[tiny_checkpoint.task.modality] // 2**16 + 1)
+    headers = {"content-type": "application/json"}
+    connection.request("POST", "/models/tiny", body=iter(parts), headers=headers, encode_chunked=True)
+    response = connection.getresponse()
+    assert response.status == 413 and json.load(response)["code"] == "too_large"
+
+
+def test_a_client_that_goes_away_is_no_error_of_ours(connection, address, caplog):
+    with caplog.at_level(logging.INFO):
+        connection.putrequest("POST", "/models/tiny")
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", "100")
+        connection.endheaders(b'{"inp')
+        connection.close()
+        time.sleep(0.2)
+    assert "failed" not in caplog.text and "Traceback" not in caplog.text
+
+
+def test_it_is_alive_while_a_model_works(client, served, item, monkeypatch):
+    working, finish = threading.Event(), threading.Event()
+
+    def work(*_):
+        working.set()
+        assert finish.wait(30)
+        return []
+
+    monkeypatch.setattr(served["tiny"]._pipeline, "serve", work)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.post, "/models/tiny", json={"inputs": item})
+        assert working.wait(30)
+        assert client.get("/health").json() == {"status": "alive"} and not answer.done()
+        finish.set()
+        assert answer.result().json() == []
 
 
 def test_the_hubs_client_works_unchanged(address, tiny_checkpoint, item):
