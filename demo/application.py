@@ -16,11 +16,21 @@ CSS = (
     """
 .gradio-container { max-width: 1120px !important; margin: 0 auto !important; }
 #title h1 { margin-bottom: 0; }
-.answer { font-size: 1.5rem; line-height: 1.35; padding: 4px 2px; overflow-wrap: anywhere; }
-.message { color: #b91c1c; font-weight: 500; padding: 4px 2px; }
+.answer { font-size: 1.6rem; line-height: 1.35; margin: 8px 0 4px !important; overflow-wrap: anywhere; }
+.message { color: #b91c1c; background: rgba(239, 68, 68, .08); border-left: 3px solid currentColor; border-radius: 4px;
+  font-weight: 500; padding: 10px 12px; margin: 0 !important; overflow-wrap: anywhere; }
 .dark .message { color: #fca5a5; }
+#answer .html-container, #picture .html-container, #message .html-container { padding: 0; }
+#merge { border: 0; background: none; padding: 6px 0; }
 #hypotheses .wrap { flex-direction: column; }
 #hypotheses label { white-space: normal; align-items: flex-start; }
+#programs .cm-gutters { display: none !important; } /* measured while closed, it would stretch the box */
+@media (max-width: 480px) {
+  #direction .wrap { flex-wrap: nowrap; gap: 6px; }
+  #direction label { padding: 8px 7px; flex: 1; font-size: 13px; white-space: nowrap; }
+  #direction label span { margin-left: 5px; }
+  .gallery-item { text-align: left !important; }
+}
 footer { display: none !important; }
 """
     + HEAT_MAP_CSS
@@ -28,8 +38,8 @@ footer { display: none !important; }
 HEAD = '<meta name="description" content="Hindsight: sequence models that show why they answer so.">'
 
 INTRODUCTION = """# Hindsight
-The sequence models that taught the field to remember and to attend. What you see under an answer is the evidence for
-exactly that answer."""
+Hindsight runs the sequence models that taught the field to remember and to attend, and shows what they looked at.
+Everything under an answer is the evidence for exactly that answer."""
 
 
 def build_demo(checkpoints: Checkpoints) -> gr.Blocks:

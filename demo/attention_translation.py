@@ -33,7 +33,7 @@ STARTING_VALUES = {"num_beams": 5, "num_return_sequences": 5, "coverage_penalty"
 LOADING_SECONDS = 60
 CANNOT_ANSWER = "No answer this time, and not through your doing. Please try again; the server's log has the reason."
 CAPTION = (
-    "Each row is a piece of the translation, each column one of your sentence: the stronger the blue, the more "
+    "Each row is a {unit} of the translation, each column one of your sentence: the stronger the blue, the more "
     "attention. The bar beside a row is the probability the model gave it; ⏎ ends the sentence."
 )
 
@@ -46,40 +46,23 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
         checkpoints: what answers.
     """
     text, checkpoint, button = _question(task)
-    examples = gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False, label="Examples")
     message = gr.HTML(visible=False, elem_id="message")
+    examples = gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False, label="Examples")
     sliders, prefix = _options(task)
     evidence, answer, hypotheses, merged, picture = _evidence()
     results = gr.State([])
     accordion, programs = _programs()
 
     asked = [text, checkpoint, prefix, *sliders]
-    asking = [button.click, text.submit, checkpoint.input, examples.load_input_event.then]
-    gr.on(
-        asking,
-        _translation(checkpoints),
-        [merged, *asked],
-        [message, evidence, answer, hypotheses, picture, results],
-        api_name="translate",
-        show_progress="minimal",
-    )
-    chosen = [hypotheses, results, merged]
-    gr.on(
-        [hypotheses.input, merged.input],
-        show,
-        chosen,
-        [answer, picture],
-        api_visibility="private",
-        show_progress="hidden",
-    )
-    gr.on(
-        [*asking, accordion.expand],
-        _writing(task),
-        asked,
-        programs,
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    answered = [message, evidence, answer, hypotheses, picture, results]
+    asking = [button.click, text.submit, checkpoint.input]
+    translate, write = _translation(checkpoints), _writing(task)
+    silent = {"api_visibility": "private", "show_progress": "hidden"}
+    gr.on(asking, translate, [merged, *asked], answered, api_name="translate", show_progress="minimal")
+    gr.on([*asking, accordion.expand], write, asked, programs, **silent)
+    gr.on([hypotheses.input, merged.input], show, [hypotheses, results, merged], [answer, picture], **silent)
+    examples.load_input_event.then(translate, [merged, *asked], answered, api_visibility="private")
+    examples.load_input_event.then(write, asked, programs, **silent)
 
 
 def show(rank: int, results: list[dict], merged: bool) -> tuple[str, str]:
@@ -103,7 +86,8 @@ def picture_html(result: dict, merged: bool) -> str:
         log_probabilities = [sum(log_probabilities[index] for index in group) for group in word_groups(targets)]
         sources, targets, weights = merge_words(sources, targets, weights)
     probabilities = [math.exp(value) for value in log_probabilities]
-    return heat_map_html(sources, targets, weights, CAPTION, probabilities)
+    caption = CAPTION.format(unit="word" if merged else "piece")
+    return heat_map_html(sources, targets, weights, caption, probabilities)
 
 
 def hypothesis_labels(results: list[dict]) -> list[str]:
@@ -177,7 +161,7 @@ def _evidence() -> tuple[gr.Column, gr.HTML, gr.Radio, gr.Checkbox, gr.HTML]:
                 hypotheses = gr.Radio(
                     [],
                     label="Hypotheses, best first",
-                    info="In brackets the score: nats a piece, nearer to 0 is better.",
+                    info="In brackets the score; the nearer to 0, the better.",
                     elem_id="hypotheses",
                 )
             with gr.Column(scale=7, min_width=300):
@@ -189,7 +173,9 @@ def _evidence() -> tuple[gr.Column, gr.HTML, gr.Radio, gr.Checkbox, gr.HTML]:
 def _programs() -> tuple[gr.Accordion, list[gr.Code]]:
     kinds = (("Python", "python"), ("curl", "shell"), ("huggingface_hub's client", "python"))
     with gr.Accordion("Use via API", open=False, elem_id="programs") as accordion:
-        gr.Markdown("The same question with the same options, from a program. For the evidence too, add `return_evidence`.")
+        gr.Markdown(
+            "The same question with the same options, from a program. For the evidence too, add `return_evidence`."
+        )
         programs = [
             gr.Code(
                 label=label,

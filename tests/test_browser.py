@@ -7,9 +7,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytestmark = pytest.mark.browser
+from demo.alignment import merge_words
 
 CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no 'chromium' on PATH: install it, for example with 'apt-get install chromium'"
+    ),
+]
+
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -21,12 +28,11 @@ FLAGS = [
     "--disable-sync",
 ]
 SENTENCE = "A man in a red shirt rides a horse."
+FRENCH = "attention-nmt-en-fr"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        pytest.skip("no 'chromium' on PATH: install it, for example with 'apt-get install chromium'")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -57,56 +63,86 @@ def translate(page, sentence):
     page.click("#translate")
 
 
-def evidence(address, sentence, rank=0):
+def evidence(address, sentence, rank=0, checkpoint="attention-nmt-en-de"):
     """Ask the service what the page asks it."""
     parameters = {"num_beams": 5, "num_return_sequences": 5, "return_evidence": True}
     body = json.dumps({"inputs": sentence, "parameters": parameters}).encode()
-    request = urllib.request.Request(
-        f"{address}/models/attention-nmt-en-de", body, {"Content-Type": "application/json"}
-    )
+    request = urllib.request.Request(f"{address}/models/{checkpoint}", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as response:
         result = json.load(response)[rank]
-    return result["translation_text"], result["evidence"]
+    parts = result["evidence"]
+    return result["translation_text"], parts["source_tokens"], parts["target_tokens"], parts["attention"]
 
 
 def drawn(page):
-    """Return the weights of the cells that the page shows."""
-    return [
-        float(cell)
-        for cell in page.eval_on_selector_all(
-            "#picture td", "cells => cells.map(cell => cell.style.getPropertyValue('--weight'))"
-        )
-    ]
+    """Return the weights that the page shows, row by row, as it writes them."""
+    return page.eval_on_selector_all(
+        "#picture tbody tr", "rows => rows.map(row => [...row.querySelectorAll('td')].map(cell => cell.textContent))"
+    )
+
+
+def wait_for_weights(page, weights):
+    """Wait until exactly these are drawn; numbers are compared to a last digit, for rounding."""
+    page.wait_for_function(
+        """weights => {
+            const rows = [...document.querySelectorAll('#picture tbody tr')];
+            return rows.length === weights.length && rows.every((row, r) => {
+                const cells = [...row.querySelectorAll('td')];
+                return cells.length === weights[r].length && cells.every(
+                    (cell, c) => Math.abs(parseFloat(cell.textContent) - weights[r][c]) < 0.0051
+                        && Math.abs(cell.style.getPropertyValue('--weight') - weights[r][c]) < 0.00051);
+            });
+        }""",
+        arg=weights,
+    )
 
 
 def test_a_visitor_sees_what_each_word_looked_at(page, running_app):
+    text, sources, targets, weights = evidence(running_app.address, SENTENCE)
     translate(page, SENTENCE)
-    text, expected = evidence(running_app.address, SENTENCE)
-    page.wait_for_selector(f"#answer >> text={text}")
-    page.wait_for_selector("#picture table")
-    assert page.locator("#picture tbody tr").count() == len(expected["target_tokens"])
-    assert page.locator("#picture thead th[scope=col]").count() == len(expected["source_tokens"])
-    assert drawn(page) == pytest.approx([weight for row in expected["attention"] for weight in row], abs=1e-3)
+    wait_for_weights(page, weights)
+    assert page.inner_text("#answer").strip() == text
+    assert page.locator("#picture tbody tr").count() == len(targets)
+    assert page.locator("#picture thead th[scope=col]").count() == len(sources)
+    assert page.get_attribute("#picture td >> nth=0", "title").endswith(f": {weights[0][0]:.2f}")
+
+
+def test_enter_submits_and_a_long_map_scrolls_inside_its_own_box(page, running_app):
+    sentence = " ".join(["A man in a red shirt rides a brown horse"] * 3) + "."
+    _, _, _, weights = evidence(running_app.address, sentence)
+    page.fill("#source textarea", sentence)
+    page.press("#source textarea", "Enter")
+    wait_for_weights(page, weights)
+    visible, whole = page.eval_on_selector("#picture .heat-map-box", "box => [box.clientWidth, box.scrollWidth]")
+    assert whole > visible
 
 
 def test_another_hypothesis_brings_its_own_picture(page, running_app):
+    _, _, _, best = evidence(running_app.address, SENTENCE)
+    text, sources, targets, weights = evidence(running_app.address, SENTENCE, rank=2)
+    assert weights != best
     translate(page, SENTENCE)
-    page.wait_for_selector("#picture table")
-    text, expected = evidence(running_app.address, SENTENCE, rank=2)
+    wait_for_weights(page, best)
     page.click("#hypotheses label:nth-of-type(3)")
-    page.wait_for_selector(f"#answer >> text={text}")
-    assert drawn(page) == pytest.approx([weight for row in expected["attention"] for weight in row], abs=1e-3)
+    wait_for_weights(page, weights)
+    assert page.inner_text("#answer").strip() == text
+    merged_sources, merged_targets, merged = merge_words(sources, targets, weights)
     page.click("#merge input")
-    page.wait_for_function(f"document.querySelectorAll('#picture td').length <= {len(drawn(page))}")
+    wait_for_weights(page, merged)
+    assert page.locator("#picture thead th[scope=col]").count() == len(merged_sources)
+    assert page.locator("#picture tbody tr").count() == len(merged_targets)
+    page.click("#merge input")
+    wait_for_weights(page, weights)
 
 
-def test_a_mistake_is_explained_and_nothing_is_lost(page, running_app):
+@pytest.mark.parametrize(("sentence", "expected"), [("", "got an empty one"), ("😀", "knows no part of '😀'")])
+def test_a_mistake_is_explained_and_nothing_is_lost(page, running_app, sentence, expected):
     translate(page, SENTENCE)
-    page.wait_for_selector("#picture table")
+    wait_for_weights(page, evidence(running_app.address, SENTENCE)[-1])
     before = drawn(page)
-    translate(page, "😀")
-    page.wait_for_selector("#message >> text=knows no part of '😀'")
-    assert page.input_value("#source textarea") == "😀"
+    translate(page, sentence)
+    page.wait_for_selector(f"#message [role=alert] >> text={expected}")
+    assert page.input_value("#source textarea") == sentence
     assert drawn(page) == before
     translate(page, SENTENCE)
     page.wait_for_selector("#message .message", state="detached")
@@ -114,6 +150,17 @@ def test_a_mistake_is_explained_and_nothing_is_lost(page, running_app):
 
 def test_the_other_direction_and_the_program_for_it(page, running_app):
     page.click("text=English → French")
-    page.wait_for_selector("#picture table")
+    wait_for_weights(page, evidence(running_app.address, page.input_value("#source textarea"), 0, FRENCH)[-1])
     page.click("text=Use via API")
-    page.wait_for_selector(f"text={urlsplit(running_app.address).netloc}/models/attention-nmt-en-fr")
+    page.wait_for_selector(f"text={urlsplit(running_app.address).netloc}/models/{FRENCH}")
+
+
+def test_an_example_is_translated_and_programs_are_there_before_any_answer(page, running_app):
+    page.click("text=Use via API")
+    page.wait_for_selector(f"text={urlsplit(running_app.address).netloc}/models/attention-nmt-en-de")
+    assert page.locator("#picture table").count() == 0
+    page.click("button.gallery-item >> nth=1")
+    page.wait_for_selector("#picture table")
+    sentence = page.input_value("#source textarea")
+    assert sentence == page.inner_text("button.gallery-item >> nth=1").strip()
+    wait_for_weights(page, evidence(running_app.address, sentence)[-1])
