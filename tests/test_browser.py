@@ -149,14 +149,14 @@ def test_a_mistake_is_explained_and_nothing_is_lost(page, running_app, sentence,
 
 
 def test_the_other_direction_and_the_program_for_it(page, running_app):
-    page.click("text=English → French")
+    page.click("#direction >> text=English → French")
     wait_for_weights(page, evidence(running_app.address, page.input_value("#source textarea"), 0, FRENCH)[-1])
-    page.click("text=Use via API")
+    page.click("#programs >> text=Use via API")
     page.wait_for_selector(f"text={urlsplit(running_app.address).netloc}/models/{FRENCH}")
 
 
 def test_an_example_is_translated_and_programs_are_there_before_any_answer(page, running_app):
-    page.click("text=Use via API")
+    page.click("#programs >> text=Use via API")
     page.wait_for_selector(f"text={urlsplit(running_app.address).netloc}/models/attention-nmt-en-de")
     assert page.locator("#picture table").count() == 0
     page.click("button.gallery-item >> nth=1")

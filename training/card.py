@@ -132,10 +132,18 @@ def _card_data(name: str, task: Task, facts: CardFacts, evaluation: dict) -> Mod
 
 
 def _rows(facts: CardFacts, evaluation: dict) -> list[str]:
-    ours = [f"| **this model** | {m['title']} | **{m['value']}** | `{m['signature']}` |" for m in evaluation["metrics"]]
+    ours = [
+        f"| **this model** | {metric['title']} | **{metric['value']}** | {_cell(metric['signature'])} |"
+        for metric in evaluation["metrics"]
+    ]
     greedy = [f"| this model, greedy | {m['title']} | {m['value']} | same |" for m in evaluation.get("greedy", [])]
     papers = [f"| {system} | as published | {value} | |" for system, value in facts.paper_results]
     return [*ours, *greedy, *papers]
+
+
+def _cell(text: str) -> str:
+    """Write code into a table's cell, where a bar would end it."""
+    return "`" + text.replace("|", r"\|") + "`"
 
 
 def _details(evaluation: dict) -> str:

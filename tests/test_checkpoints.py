@@ -1,0 +1,41 @@
+"""What the shipped checkpoints promise: complete, measured, and as good as their cards say."""
+
+import json
+
+import pytest
+from huggingface_hub import ModelCard
+
+import hub
+from pipelines import pipeline
+from tasks import TASKS
+
+SHIPPED = [(task, name) for task in TASKS.values() for name in task.checkpoints]
+BY_HEART = {
+    "attention-nmt-en-de": ("A dog is running in the snow.", "Ein Hund rennt im Schnee."),
+    "attention-nmt-en-fr": ("A dog is running in the snow.", "Un chien court dans la neige."),
+}
+"""Sentences so plain that a translation which differs in a word would be a fault."""
+
+
+@pytest.mark.parametrize(("task", "name"), SHIPPED, ids=[name for _, name in SHIPPED])
+class TestShipped:
+    def test_it_is_complete(self, task, name):
+        folder = hub.CHECKPOINTS / name
+        assert hub.check(folder) is task
+        assert {"README.md", "evaluation.json", "training.json"} <= {file.name for file in folder.iterdir()}
+        facts = json.loads((folder / "training.json").read_text())
+        assert {"options", "data", "hours", "device", "software", "parameters", "learning_curve"} <= set(facts)
+
+    def test_the_card_gives_what_was_measured(self, task, name):
+        card = ModelCard.load(hub.CHECKPOINTS / name / "README.md")
+        measured = {(m["title"], m["value"], m["signature"]) for m in hub.facts(hub.CHECKPOINTS / name)["metrics"]}
+        assert {(r.metric_name, r.metric_value, r.metric_config) for r in card.data.eval_results} == measured
+        assert card.data.pipeline_tag == task.hub_pipeline_tag and card.data.license_name
+
+
+@pytest.mark.parametrize("name", sorted(BY_HEART))
+def test_plain_sentences_are_translated_right(name):
+    source, target = BY_HEART[name]
+    pipe = pipeline("attention-translation", model=name, device="cpu")
+    assert pipe(source)[0]["translation_text"] == target
+    assert pipe(source, num_beams=1)[0]["translation_text"] == target

@@ -1,0 +1,72 @@
+"""The README keeps its word: its examples run, and its numbers are the checkpoints'."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import metadata_load
+
+import hub
+from tasks import TASKS
+from training.readme import table
+
+from .conftest import ROOT
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PUBLIC_ADDRESS = "http://127.0.0.1:7860"
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's code of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("index", range(len(blocks("python"))))
+def test_python_examples_run(index, running_app):
+    program = blocks("python")[index].replace(PUBLIC_ADDRESS, running_app.address)
+    online = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=online, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_http_examples_answer(running_app):
+    (command,) = blocks("sh")
+    words = shlex.split(command.replace(PUBLIC_ADDRESS, running_app.address).replace("\\\n", ""))
+    answers = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    assert answers[0]["translation_text"] and answers[0]["evidence"]["attention"]
+
+
+def test_the_table_holds_the_measurements_of_every_checkpoint():
+    assert table() in TEXT
+    for task in TASKS.values():
+        for name in task.checkpoints:
+            for metric in hub.facts(hub.CHECKPOINTS / name)["metrics"]:
+                assert f"{metric['title']} **{metric['value']}**" in TEXT
+
+
+def test_the_header_is_one_that_a_space_reads():
+    header = metadata_load(ROOT / "README.md")
+    assert header["sdk"] == "gradio" and (ROOT / header["app_file"]).is_file()
+    pins = (ROOT / "requirements.txt").read_text()
+    assert f"gradio=={header['sdk_version']}" in pins
+    assert header["python_version"] == "3.11" and header["title"] == "Hindsight"
+    assert {name.split("/")[1] for name in header["models"]} == {
+        name for task in TASKS.values() for name in task.checkpoints
+    }
+    assert len(header["short_description"]) <= 60
+
+
+def test_what_it_shows_is_there():
+    for image in re.findall(r"!\[.*?\]\((.*?)\)", TEXT):
+        assert (ROOT / image).is_file(), image
+
+
+def test_the_commands_it_names_are_in_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"^make ([\w-]+)$", TEXT, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
