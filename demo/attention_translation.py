@@ -55,14 +55,16 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
 
     asked = [text, checkpoint, prefix, *sliders]
     answered = [message, evidence, answer, hypotheses, picture, results]
-    asking = [button.click, text.submit, checkpoint.input]
+    asking = [button.click, text.submit]
     translate, write = _translation(checkpoints), _writing(task)
     silent = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on(asking, translate, [merged, *asked], answered, api_name="translate", show_progress="minimal")
     gr.on([*asking, accordion.expand], write, asked, programs, **silent)
     gr.on([hypotheses.input, merged.input], show, [hypotheses, results, merged], [answer, picture], **silent)
-    examples.load_input_event.then(translate, [merged, *asked], answered, api_visibility="private")
-    examples.load_input_event.then(write, asked, programs, **silent)
+    switched = checkpoint.input(_length_penalty, checkpoint, sliders[OPTION_NAMES.index("length_penalty")], **silent)
+    for filled_in in (switched, examples.load_input_event):
+        filled_in.then(translate, [merged, *asked], answered, api_visibility="private", show_progress="minimal")
+        filled_in.then(write, asked, programs, **silent)
 
 
 def show(rank: int, results: list[dict], merged: bool) -> tuple[str, str]:
@@ -126,7 +128,7 @@ def _question(task: Task) -> tuple[gr.Textbox, gr.Radio, gr.Button]:
 
 def _options(task: Task) -> tuple[list[gr.Slider], gr.Textbox]:
     known = {option.name: option for option in pipeline_class(task).options}
-    defaults = STARTING_VALUES | {"length_penalty": hub.decoding_defaults(task.default_checkpoint)["length_penalty"]}
+    defaults = STARTING_VALUES | {"length_penalty": _length_penalty(task.default_checkpoint)}
     sliders = []
     with gr.Accordion("Options of the search", open=False):
         with gr.Row():
@@ -242,6 +244,11 @@ def _parameters(values: tuple[Any, ...], prefix: str | None) -> dict[str, Any]:
     """Name the options; an emptied field leaves its option to the checkpoint."""
     parameters = dict(zip((*OPTION_NAMES, "target_prefix"), (*values, prefix), strict=True))
     return {name: value for name, value in parameters.items() if value not in (None, "")}
+
+
+def _length_penalty(checkpoint: str) -> float:
+    """Return what the checkpoint was tuned to; checkpoints differ in it."""
+    return hub.decoding_defaults(checkpoint)["length_penalty"]
 
 
 def _direction(checkpoint: str) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import hub
 from demo.alignment import merge_words
 
 CHROMIUM = shutil.which("chromium")
@@ -153,6 +154,8 @@ def test_the_other_direction_and_the_program_for_it(page, running_app):
     wait_for_weights(page, evidence(running_app.address, page.input_value("#source textarea"), 0, FRENCH)[-1])
     page.click("#programs >> text=Use via API")
     page.wait_for_selector(f"text={urlsplit(running_app.address).netloc}/models/{FRENCH}")
+    tuned = hub.decoding_defaults(FRENCH)["length_penalty"]
+    assert f"length_penalty={tuned:g}," in page.inner_text("#programs")
 
 
 def test_an_example_is_translated_and_programs_are_there_before_any_answer(page, running_app):
