@@ -73,7 +73,9 @@ def test_the_examples_of_openapi_are_what_comes(client, tiny_checkpoint):
     operation = client.get("/openapi.json").json()["paths"]["/models/{checkpoint}"]["post"]
     requests = operation["requestBody"]["content"]["application/json"]["examples"]
     answers = operation["responses"]["200"]["content"]["application/json"]["examples"]
-    for name in (name for name in requests if name.split()[0] == tiny_checkpoint.task.hub_pipeline_tag):
+    ours = [name for name in requests if name.split()[0] == tiny_checkpoint.task.hub_pipeline_tag]
+    assert ours, f"openapi.json has no example of {tiny_checkpoint.task.hub_pipeline_tag}"
+    for name in ours:
         response = client.post("/models/tiny", json=requests[name]["value"])
         assert response.status_code == 200
         assert shape(response.json()[0]) == shape(answers[name]["value"][0])
