@@ -30,27 +30,52 @@ class AdditiveAttention(nn.Module):
         """
         return self.key_projection(keys)
 
+    def weigh(self, query: Tensor, projected_keys: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute the weights alone.
+
+        Args:
+            query: float (batch * queries, query_size); a source's queries lie side by side.
+            projected_keys: float (batch, source, attention_size), from `project_keys`.
+            mask: bool (batch, source), True on real annotations; None where all are real. Every
+                source has a real one.
+
+        Returns:
+            float (batch * queries, source): they sum to 1 and are 0 on padding.
+        """
+        batch_size, num_keys, attention_size = projected_keys.shape
+        projected_query = self.query_projection(query).view(batch_size, -1, 1, attention_size)
+        energies = self.energy(torch.tanh(projected_query + projected_keys.unsqueeze(1))).squeeze(-1)
+        if mask is not None:
+            energies = energies.masked_fill(~mask.unsqueeze(1), float("-inf"))
+        return energies.softmax(dim=-1).view(-1, num_keys)
+
     def forward(
         self, query: Tensor, keys: Tensor, projected_keys: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Read the annotations once for each query.
 
         Args:
-            query: float (batch * queries, query_size); a source's queries lie side by side.
+            query: as for `weigh`.
             keys: float (batch, source, key_size).
-            projected_keys: float (batch, source, attention_size), from `project_keys`.
-            mask: bool (batch, source), True on real annotations; None where all are real. Every
-                source has a real one.
+            projected_keys: as for `weigh`.
+            mask: as for `weigh`.
 
         Returns:
-            The context, float (batch * queries, key_size), and the weights, float
-            (batch * queries, source), which sum to 1 and are 0 on padding.
+            The context, float (batch * queries, key_size), and the weights.
         """
-        batch_size, num_keys, key_size = keys.shape
-        projected_query = self.query_projection(query).view(batch_size, -1, 1, projected_keys.shape[-1])
-        energies = self.energy(torch.tanh(projected_query + projected_keys.unsqueeze(1))).squeeze(-1)
-        if mask is not None:
-            energies = energies.masked_fill(~mask.unsqueeze(1), float("-inf"))
-        weights = energies.softmax(dim=-1)
-        context = torch.bmm(weights, keys)
-        return context.view(-1, key_size), weights.view(-1, num_keys)
+        weights = self.weigh(query, projected_keys, mask)
+        return expectation(weights, keys), weights
+
+
+def expectation(weights: Tensor, keys: Tensor) -> Tensor:
+    """Average annotations.
+
+    Args:
+        weights: float (batch * queries, source).
+        keys: float (batch, source, key_size).
+
+    Returns:
+        float (batch * queries, key_size).
+    """
+    batch_size, num_keys, key_size = keys.shape
+    return torch.bmm(weights.view(batch_size, -1, num_keys), keys).view(-1, key_size)
