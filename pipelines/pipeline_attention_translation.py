@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from .pipeline_common import RETURN_EVIDENCE, EvidencePipeline, InputError, Option, check_text, only_item
+from .pipeline_common import (
+    LENGTH_NORMALIZATION,
+    LENGTH_PENALTY,
+    NUM_BEAMS,
+    RETURN_EVIDENCE,
+    EvidencePipeline,
+    InputError,
+    Option,
+    check_text,
+    fit_search_options,
+    only_item,
+)
 
 MAXIMUM_CHARACTERS = 1000
 """Of a source text: the models were trained on single sentences."""
@@ -21,16 +32,10 @@ class AttentionTranslationPipeline(EvidencePipeline):
     _load_feature_extractor = False
 
     options = (
-        Option("num_beams", "int", "forward", "Hypotheses that are followed; 1 is greedy search.", 1, 16),
+        NUM_BEAMS,
         Option("num_return_sequences", "int", "forward", "Translations to return, at most num_beams.", 1, 16),
-        Option("length_penalty", "float", "forward", "Exponent of the length in the score.", 0, 3),
-        Option(
-            "length_normalization",
-            "str",
-            "forward",
-            "The score's denominator: length ** penalty, or GNMT's ((5 + length) / 6) ** penalty.",
-            choices=("power", "gnmt"),
-        ),
+        LENGTH_PENALTY,
+        LENGTH_NORMALIZATION,
         Option("coverage_penalty", "float", "forward", "Weight of GNMT's penalty on source left unread.", 0, 2),
         Option("max_new_tokens", "int", "forward", "Longest translation, in pieces.", 1, 256),
         Option("min_new_tokens", "int", "forward", "Shortest translation, in pieces.", 0, 256),
@@ -80,7 +85,7 @@ class AttentionTranslationPipeline(EvidencePipeline):
         return dict(self.tokenizer(text, return_tensors="pt"))
 
     def _forward(self, model_inputs: dict, target_prefix: str = "", **options: Any) -> dict:
-        options = self._fit_together(options)
+        options = fit_search_options(options, self.model.generation_config)
         if target_prefix.strip():
             options["prefix_ids"] = tuple(self._pieces(target_prefix))
         found = self.model.translate(model_inputs["input_ids"], model_inputs["attention_mask"], **options)
@@ -127,24 +132,6 @@ class AttentionTranslationPipeline(EvidencePipeline):
 
     def _pieces(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def _fit_together(self, options: dict) -> dict:
-        """Refuse options that each fit but contradict each other or the checkpoint's defaults."""
-        defaults = self.model.generation_config
-        wanted = options.get("num_return_sequences", 1)
-        if wanted > options.get("num_beams", max(wanted, defaults.num_beams or 1)):
-            raise InputError(
-                f"num_return_sequences must be at most num_beams, {options['num_beams']}; got {wanted}.",
-                field="num_return_sequences",
-            )
-        longest = options.get("max_new_tokens", defaults.max_new_tokens)
-        if longest is not None and options.get("min_new_tokens", 0) > longest:
-            raise InputError(
-                f"min_new_tokens must be at most max_new_tokens, {longest}; got {options['min_new_tokens']}.",
-                field="min_new_tokens",
-            )
-        beams = max(wanted, options.get("num_beams") or defaults.num_beams or 1)
-        return options | {"num_beams": beams}
 
     def _check_language(self, field: str, wanted: str | None, served: str) -> None:
         if wanted is not None and served and wanted != served:

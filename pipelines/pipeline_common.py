@@ -68,12 +68,50 @@ RETURN_EVIDENCE = Option(
 )
 
 
+NUM_BEAMS = Option("num_beams", "int", "forward", "Hypotheses that are followed; 1 is greedy search.", 1, 16)
+LENGTH_PENALTY = Option("length_penalty", "float", "forward", "Exponent of the length in the score.", 0, 3)
+LENGTH_NORMALIZATION = Option(
+    "length_normalization",
+    "str",
+    "forward",
+    "The score's denominator: length ** penalty, or GNMT's ((5 + length) / 6) ** penalty.",
+    choices=("power", "gnmt"),
+)
+
+
+def fit_search_options(options: dict[str, Any], defaults: Any) -> dict[str, Any]:
+    """Refuse options of a beam search that each fit but contradict each other or the checkpoint's defaults.
+
+    Args:
+        options: those that the caller named.
+        defaults: the checkpoint's `generation_config`.
+
+    Returns:
+        The options, with as many beams as there are sequences to return.
+    """
+    wanted = options.get("num_return_sequences", 1)
+    if wanted > options.get("num_beams", max(wanted, defaults.num_beams or 1)):
+        raise InputError(
+            f"num_return_sequences must be at most num_beams, {options['num_beams']}; got {wanted}.",
+            field="num_return_sequences",
+        )
+    longest = options.get("max_new_tokens", defaults.max_new_tokens)
+    if longest is not None and options.get("min_new_tokens", 0) > longest:
+        raise InputError(
+            f"min_new_tokens must be at most max_new_tokens, {longest}; got {options['min_new_tokens']}.",
+            field="min_new_tokens",
+        )
+    return options | {"num_beams": max(wanted, options.get("num_beams") or defaults.num_beams or 1)}
+
+
 class EvidencePipeline(Pipeline):
     """A pipeline whose options are a table and whose answers carry their evidence.
 
     A subclass lists its `options` and implements `check_input`, `preprocess`, `_forward` and `postprocess`.
     `_forward` returns one key with a list, an entry for each input.
     """
+
+    _load_video_processor = False  # transformers looks for one beside every image processor
 
     options: ClassVar[tuple[Option, ...]] = (RETURN_EVIDENCE,)
     example_input: ClassVar[Any] = None

@@ -37,6 +37,11 @@ MUST_NOT_IMPORT = {"demo": {"torch", "transformers"}, "serving": {"torch"}}
 
 # Whoever loads a published checkpoint must have these, and need have nothing else.
 COPIED_FILES_MAY_IMPORT = {"torch", "transformers", "huggingface_hub"}
+
+# These read pictures: transformers' own image classes need the same two.
+IMAGE_FILES = {f"pipelines/image_{part}.py" for part in ("input", "decoding", "colours", "headers")}
+IMAGE_FILES_MAY_IMPORT = {"PIL", "numpy"}
+
 COPIED_FOLDERS = ("models", "pipelines")
 NOT_COPIED = {"pipelines/__init__.py", "pipelines/__main__.py"}
 
@@ -91,8 +96,9 @@ def copied_file_complaint(path: str, imported: Import) -> str | None:
     target = imported.module.split(".")[0]
     if imported.num_dots == 0 and target in OURS:
         return f"{target} does not exist where this file is copied to; write `from .sibling import name`"
-    if imported.num_dots == 0 and target not in COPIED_FILES_MAY_IMPORT | sys.stdlib_module_names:
-        allowed = ", ".join(sorted(COPIED_FILES_MAY_IMPORT))
+    may_import = COPIED_FILES_MAY_IMPORT | (IMAGE_FILES_MAY_IMPORT if path in IMAGE_FILES else set())
+    if imported.num_dots == 0 and target not in may_import | sys.stdlib_module_names:
+        allowed = ", ".join(sorted(may_import))
         return f"{target} is not installed where this file is copied to; besides Python there are {allowed}"
     if imported.num_dots == 0:
         return None
@@ -191,6 +197,8 @@ def test_copied_files_hide_no_other_module(path):
         ("models/example.py", "import tasks", "does not exist where"),
         ("models/example.py", "import json, numpy", "numpy is not installed"),
         ("models/example.py", "def run():\n    import safetensors.torch", "safetensors is not installed"),
+        ("pipelines/image_input.py", "import cv2", "cv2 is not installed"),
+        ("pipelines/pipeline_example.py", "from PIL import Image", "PIL is not installed"),
         ("models/example.py", "try:\n    import soundfile\nexcept ImportError:\n    pass", "soundfile"),
         ("models/example.py", "def run():\n    from .attention import Attention", "at the top of the file"),
         ("models/example.py", "if True:\n    from .attention import Attention", "at the top of the file"),
@@ -229,6 +237,7 @@ def test_a_bad_import_is_noticed(path, source, expected):
             "models/example.py",
             "import math\nimport torch.nn.functional as F\nfrom .attention import Attention",
         ),
+        ("pipelines/image_input.py", "import numpy as np\nfrom PIL import Image"),
         ("models/example.py", "from .attention import (\n    Attention,\n    State,\n)"),
         ("models/example.py", '"""What comes\n\nfrom the encoder is important.\n"""'),
         (
