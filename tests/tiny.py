@@ -1,17 +1,25 @@
 """One tiny example per family: a network of a few units, its processors, and inputs it can answer."""
 
+import base64
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from transformers import PreTrainedModel
 
 from models.configuration_attention_nmt import AttentionNmtConfig
+from models.configuration_show_attend_tell import ShowAttendTellConfig
+from models.image_processing_show_attend_tell import ShowAttendTellImageProcessor
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
+from models.modeling_show_attend_tell import ShowAttendTellForImageCaptioning
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
 from training.attention_nmt import train_tokenizer
+from training.caption_vocabulary import train_tokenizer as train_caption_tokenizer
 from training.parallel_text import ParallelSplit
 
 SENTENCES = (
@@ -70,6 +78,78 @@ def _attention_nmt(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
     return model, {"tokenizer": tokenizer}
 
 
+def show_attend_tell_config(**options: Any) -> ShowAttendTellConfig:
+    """Return a configuration of a few units; a picture of 32 x 32 gives a grid of 4 x 4."""
+    backbone = {
+        "model_type": "efficientnet",
+        "image_size": 32,
+        "in_channels": [8, 8],
+        "out_channels": [8, 8],
+        "kernel_sizes": [3, 3],
+        "strides": [2, 2],
+        "num_block_repeats": [1, 2],
+        "expand_ratios": [1, 2],
+        "depthwise_padding": [],
+        "hidden_dim": 16,
+        "width_coefficient": 0.0125,
+        "depth_coefficient": 1.0,
+    }
+    small = {
+        "backbone_config": backbone,
+        "grid_channels": 16,
+        "vocab_size": 9,
+        "annotation_size": 5,
+        "embedding_size": 6,
+        "decoder_hidden_size": 7,
+        "attention_size": 4,
+    }
+    return ShowAttendTellConfig(**{**small, **options})
+
+
+def show_attend_tell_model(**options: Any) -> ShowAttendTellForImageCaptioning:
+    """Return a seeded model in evaluation mode whose distributions are not flat."""
+    torch.manual_seed(0)
+    model = ShowAttendTellForImageCaptioning(show_attend_tell_config(**options)).eval()
+    with torch.no_grad():
+        for module in (model.decoder, model.output_projection):
+            for name, parameter in module.named_parameters():
+                parameter.normal_(std=0.3 if "bias" in name else 0.7)
+        for module in model.encoder.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(module.weight)
+            elif isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.ones_(module.weight)
+    return model
+
+
+def picture(seed: int, width: int = 32, height: int = 32) -> Image.Image:
+    """Return a picture of coloured noise."""
+    numbers = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(numbers)
+
+
+def in_json(item: Any) -> Any:
+    """Write an input as a request's JSON has it: files in base64."""
+    return base64.b64encode(item).decode() if isinstance(item, bytes) else item
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _show_attend_tell(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
+    tokenizer = train_caption_tokenizer(list(SENTENCES[:3]), 1)
+    processor = ShowAttendTellImageProcessor(size={"height": 32, "width": 32})
+    model = show_attend_tell_model(vocab_size=len(tokenizer))
+    model.generation_config.max_new_tokens = 12
+    return model, {"tokenizer": tokenizer, "image_processor": processor}
+
+
 TINY = {
     "attention-translation": TinyFamily(build=_attention_nmt, inputs=SENTENCES[:3]),
+    "captioning": TinyFamily(
+        build=_show_attend_tell, inputs=tuple(_png(picture(seed, 30 + 10 * seed, 40)) for seed in range(3))
+    ),
 }
