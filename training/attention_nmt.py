@@ -144,22 +144,18 @@ def train(recipe: Recipe) -> tuple[AttentionNmtForConditionalGeneration, list[At
     sentencepiece.set_random_generator_seed(recipe.seed)  # counts once a process; a resumed run samples other cuts
     model = AttentionNmtForConditionalGeneration(_configuration(recipe, len(tokenizer)))
     pairs = {name: list(zip(split.sources, split.targets, strict=True)) for name, split in splits.items()}
-    plain = Collator(tokenizer, sampling_alpha=0.0)
     lengths = [_length(tokenizer, *pair) for pair in pairs["train"]]
-
-    def collate(examples: list[tuple[str, str]]) -> dict[str, Tensor]:
-        sampling = Collator(tokenizer, recipe.sampling_alpha)
-        return (sampling if torch.is_grad_enabled() else plain)(examples)
 
     best, facts = train_family(
         recipe,
         model,
         pairs["train"],
         pairs["validation"],
-        collate,
+        Collator(tokenizer, recipe.sampling_alpha),
         lambda candidate: validation_metrics(candidate, tokenizer, splits["validation"]),
         metric="bleu",
         lengths=lengths,
+        validation_collate=Collator(tokenizer, sampling_alpha=0.0),
     )
     set_decoding_defaults(best, num_beams=5, length_penalty=1.0)
     facts["data"] = {name: {"lines": len(split), "sha256": split.checksum()} for name, split in splits.items()}

@@ -13,11 +13,13 @@ from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
 
 from .attention_nmt import set_decoding_defaults, translate_lines
-from .card import CardFacts
+from .card import CardFacts, pairs
 from .parallel_text import ParallelSplit, load_split
 from .translation_metrics import bleu_by_length, corpus_scores
 
 LENGTH_PENALTIES = (0.6, 0.8, 1.0, 1.2, 1.4)
+HEADLINES = ("BLEU, lower-cased", "BLEU, cased", "chrF2")
+"""Metrics that the README's table shows."""
 LANGUAGE_NAMES = {"en": "English", "de": "German", "fr": "French"}
 PAPER_RESULTS = {
     "de": (
@@ -105,7 +107,7 @@ def published_results(folder: Path) -> tuple[tuple[str, str], ...]:
     return PAPER_RESULTS.get(configuration.target_language, ())
 
 
-def card_facts(pipe: Pipeline) -> CardFacts:
+def card_facts(pipe: Pipeline, evaluation: dict) -> CardFacts:
     """Say what the card needs to and the files do not."""
     source, target = pipe.model.config.source_language, pipe.model.config.target_language
     names = [LANGUAGE_NAMES.get(language, language) for language in (source, target)]
@@ -124,5 +126,18 @@ def card_facts(pipe: Pipeline) -> CardFacts:
         limits="It has only ever read descriptions of photographs, 29,000 of them: a sentence of any other kind is "
         "translated as if it were one. It translates one sentence at a time; names, numbers and rare words are often "
         "wrong. The published scores use another tokenisation, so a difference of a point either way says little.",
-        example_input="A dog runs through the snow.",
+        example='"A dog runs through the snow."',
+        details=_details(evaluation),
     )
+
+
+def _details(evaluation: dict) -> tuple[str, ...]:
+    rows = [
+        f"| {row['first']}–{row['last'] if row['last'] < 1000 else ''} | {row['sentences']} | {row['bleu_lc']} |"
+        for row in evaluation["bleu_by_source_words"]
+    ]
+    parts = ["| source words | sentences | BLEU, lower-cased |\n|---|---|---|\n" + "\n".join(rows)]
+    if "tuning" in evaluation:
+        scores = evaluation["tuning"]["bleu_lc_by_length_penalty"]
+        parts.append("Length penalty, chosen on the validation split: " + pairs(scores) + " (BLEU, lower-cased).")
+    return (*parts, "Speed: " + pairs(evaluation["speed"]).replace("_", " ") + ".")

@@ -26,7 +26,12 @@ class CardFacts:
     paper_results: tuple[tuple[str, str], ...]
     """Published systems and their numbers, to stand beside ours."""
     limits: str
-    example_input: str
+    example: str
+    """The example's input, as Python writes it."""
+    unit: str = "sentences"
+    """What the test split has; also the key of their number in evaluation.json."""
+    details: tuple[str, ...] = ()
+    """Further results, a paragraph or a table each."""
 
 
 TEMPLATE = """---
@@ -41,12 +46,12 @@ TEMPLATE = """---
 from transformers import pipeline
 
 pipe = pipeline("{{ task }}", model="{{ name }}", trust_remote_code=True)
-pipe("{{ example }}", return_evidence=True)
+pipe({{ example }}, return_evidence=True)
 ```
 
 ## Results
 
-{{ dataset_name }}, split `{{ split }}`, {{ sentences }} sentences, {{ decoding }}. One model, one seed
+{{ dataset_name }}, split `{{ split }}`, {{ size }}, {{ decoding }}. One model, one seed
 ({{ seed }}): the spread between seeds was not measured.
 
 | system | metric | value | signature |
@@ -89,14 +94,14 @@ def write_card(folder: Path, task: Task, facts: CardFacts) -> None:
         paper=task.paper,
         task=task.name,
         name=folder.name,
-        example=facts.example_input,
+        example=facts.example,
         dataset_name=facts.dataset_name,
         split=evaluation["split"],
-        sentences=evaluation["sentences"],
+        size=f"{evaluation[facts.unit]:,} {facts.unit}",
         decoding=", ".join(f"{name} {value}" for name, value in evaluation["decoding"].items()),
         seed=training.get("options", {}).get("seed", "unknown"),
         rows="\n".join(_rows(facts, evaluation)),
-        details=_details(evaluation),
+        details="\n\n".join(facts.details),
         training=_training(training),
         dataset_licence=facts.dataset_licence,
         limits=facts.limits,
@@ -146,22 +151,6 @@ def _cell(text: str) -> str:
     return "`" + text.replace("|", r"\|") + "`"
 
 
-def _details(evaluation: dict) -> str:
-    parts = []
-    if "bleu_by_source_words" in evaluation:
-        rows = [
-            f"| {row['first']}–{row['last'] if row['last'] < 1000 else ''} | {row['sentences']} | {row['bleu_lc']} |"
-            for row in evaluation["bleu_by_source_words"]
-        ]
-        parts.append("| source words | sentences | BLEU, lower-cased |\n|---|---|---|\n" + "\n".join(rows))
-    if "tuning" in evaluation:
-        scores = evaluation["tuning"]["bleu_lc_by_length_penalty"]
-        parts.append("Length penalty, chosen on the validation split: " + _pairs(scores) + " (BLEU, lower-cased).")
-    if "speed" in evaluation:
-        parts.append("Speed: " + _pairs(evaluation["speed"]).replace("_", " ") + ".")
-    return "\n\n".join(parts)
-
-
 def _training(training: dict) -> str:
     sentences = []
     if "parameters" in training:
@@ -173,5 +162,6 @@ def _training(training: dict) -> str:
     return " ".join(sentences)
 
 
-def _pairs(values: dict) -> str:
+def pairs(values: dict) -> str:
+    """Write names and values as a list in a sentence."""
     return ", ".join(f"{name} {value}" for name, value in values.items())

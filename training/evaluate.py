@@ -37,7 +37,7 @@ def evaluate(folder: Path, options: object) -> dict:
     write_json(folder / "evaluation.json", {"task": task.name, **measured})
     if pipe.model.can_generate():
         pipe.model.generation_config.save_pretrained(folder)
-    write_card(folder, task, family.card_facts(pipe))
+    write_card(folder, task, family.card_facts(pipe, measured))
     return measured
 
 

@@ -23,7 +23,8 @@ def _rows(task: Task, folder: Path) -> list[str]:
     if not evaluation:
         return []
     family = importlib.import_module(f"training.{task.recipe}_evaluation")
-    measured = "; ".join(f"{metric['title']} **{metric['value']}**" for metric in evaluation["metrics"])
+    headlines = [metric for metric in evaluation["metrics"] if metric["title"] in family.HEADLINES]
+    measured = "; ".join(f"{metric['title']} **{metric['value']}**" for metric in headlines)
     published = "; ".join(f"{value} ({system})" for system, value in family.published_results(folder))
     size = (folder / hub.WEIGHTS).stat().st_size / 1e6
     return [f"| `{folder.name}` ({size:.1f} MB) | {evaluation['split']} | {measured} | {published} |"]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -142,15 +142,39 @@ class FamilyTrainer(Trainer):
         sampler: LengthBucketSampler | None,
         average: WeightAverage,
         metrics: Callable[[PreTrainedModel], dict],
+        learning_rates: dict[str, float],
+        validation_collate: Callable[[list[Any]], dict],
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
+        self.validation_collate = validation_collate
         self.sampler = sampler
         self.average = average
         self.metrics = metrics
+        self.learning_rates = learning_rates
+
+    def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
+        """Make transformers' optimiser and give parts of the model learning rates of their own."""
+        optimizer = super().create_optimizer(model)
+        for prefix, rate in self.learning_rates.items():
+            theirs = {id(parameter) for name, parameter in self.model.named_parameters() if name.startswith(prefix)}
+            for group in list(optimizer.param_groups):
+                apart = [parameter for parameter in group["params"] if id(parameter) in theirs]
+                if apart:
+                    group["params"] = [parameter for parameter in group["params"] if id(parameter) not in theirs]
+                    optimizer.add_param_group({**group, "params": apart, "lr": rate})
+        return optimizer
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         return self.sampler or super()._get_train_sampler(train_dataset)
+
+    def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> DataLoader:
+        """Make validation batches with the validation's collator."""
+        training_collate, self.data_collator = self.data_collator, self.validation_collate
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = training_collate
 
     def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
         """Run transformers' loop on the averaged weights and add the family's metrics."""
@@ -207,6 +231,8 @@ def train(
     metric: str,
     greater_is_better: bool = True,
     lengths: list[int] | None = None,
+    learning_rates: dict[str, float] | None = None,
+    validation_collate: Callable[[list[Any]], dict] | None = None,
 ) -> tuple[PreTrainedModel, dict]:
     """Train, and return the averaged weights that were best on the validation split.
 
@@ -220,6 +246,8 @@ def train(
         metric: the name among them (or "loss") that chooses.
         greater_is_better: its direction.
         lengths: a length for each training example, to batch like with like.
+        learning_rates: the peak rates of parts that have their own, by the beginning of their parameters' names.
+        validation_collate: makes a validation batch, where training's does something at random.
 
     Returns:
         The model and the facts of the run, for training.json.
@@ -237,6 +265,8 @@ def train(
         sampler=sampler,
         average=average,
         metrics=metrics,
+        learning_rates=learning_rates or {},
+        validation_collate=validation_collate or collate,
         callbacks=[average, stopwatch],
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(recipe.output) if recipe.resume else None)
