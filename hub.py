@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -32,8 +33,10 @@ class CheckpointError(Exception):
 
 @cache
 def model_code(reference: str) -> type:
-    """Import a class from models/: "modeling_x.Name"."""
-    module, name = reference.split(".")
+    """Import a class from models/, "modeling_x.Name"; or name one of transformers, "Name"."""
+    module, _, name = reference.rpartition(".")
+    if not module:
+        return getattr(transformers, name)
     return getattr(importlib.import_module(f"models.{module}"), name)
 
 
@@ -84,13 +87,20 @@ def check(folder: Path) -> Task:
     _check_weights(folder, _expected_shapes(folder, task))
     if task.tokenizer is not None:
         _read_json(folder / "tokenizer_config.json")
-        for name in model_code(task.tokenizer).vocab_files_names.values():
+        for name in vocabulary_files(task):
             _check_file(folder / name)
     if (folder / "generation_config.json").exists():
         _read_json(folder / "generation_config.json")
     if task.feature_extractor is not None or task.image_processor is not None:
         _read_json(folder / "preprocessor_config.json")
     return task
+
+
+def vocabulary_files(task: Task) -> list[str]:
+    """Name the files that hold a task's vocabulary."""
+    if "." in task.tokenizer:
+        return list(model_code(task.tokenizer).vocab_files_names.values())
+    return ["tokenizer.json"]  # transformers' own classes list formats of long ago beside it
 
 
 def facts(folder: Path) -> dict:

@@ -31,7 +31,7 @@ class Task:
     """What goes in: "text", "image" or "audio"."""
     recipe: str
     """Module in training/ with `Recipe` and `train`; beside it `<recipe>_evaluation` with `Evaluation`, `evaluate`,
-    `card_facts` and `published_results`."""
+    `card_facts`, `published_results` and `HEADLINES`."""
     tab: str
     """Module in demo/ with `build_tab`."""
     default_checkpoint: str
@@ -41,7 +41,7 @@ class Task:
     hub_pipeline_tag: str
     """The Hub's `pipeline_tag`, which is also the name of the task's HTTP schema."""
     tokenizer: str | None = None
-    """Tokenizer class, in models/, where it is our own."""
+    """Tokenizer class, in models/; without a dot one of transformers' own."""
     feature_extractor: str | None = None
     """Feature extractor class, in models/."""
     image_processor: str | None = None
@@ -64,6 +64,23 @@ _ROWS = (
         default_checkpoint="attention-nmt-en-de",
         checkpoints=("attention-nmt-en-de", "attention-nmt-en-fr"),
         hub_pipeline_tag="translation",
+    ),
+    Task(
+        name="captioning",
+        title="Captioning",
+        paper="Xu et al. 2015, arXiv:1502.03044",
+        configuration="configuration_show_attend_tell.ShowAttendTellConfig",
+        model="modeling_show_attend_tell.ShowAttendTellForImageCaptioning",
+        auto_model="AutoModelForImageTextToText",
+        tokenizer="PreTrainedTokenizerFast",
+        image_processor="image_processing_show_attend_tell.ShowAttendTellImageProcessor",
+        pipeline="pipeline_captioning.CaptioningPipeline",
+        modality="image",
+        recipe="show_attend_tell",
+        tab="captioning",
+        default_checkpoint="show-attend-tell-flickr8k",
+        checkpoints=("show-attend-tell-flickr8k",),
+        hub_pipeline_tag="image-to-text",
     ),
 )
 

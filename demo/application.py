@@ -7,6 +7,7 @@ import gradio as gr
 from tasks import TASKS
 
 from .heat_map import HEAT_MAP_CSS
+from .image_attention import IMAGE_ATTENTION_CSS
 from .served import Checkpoints
 
 THEME = gr.themes.Default(
@@ -22,9 +23,17 @@ CSS = (
 .dark .message { color: #fca5a5; }
 #answer .html-container, #picture .html-container, #message .html-container { padding: 0; }
 #merge { border: 0; background: none; padding: 6px 0; }
-#hypotheses .wrap { flex-direction: column; }
-#hypotheses label { white-space: normal; align-items: flex-start; }
-#programs .cm-gutters { display: none !important; } /* measured while closed, it would stretch the box */
+.hypotheses .wrap { flex-direction: column; }
+.hypotheses label { white-space: normal; align-items: flex-start; }
+.programs .cm-gutters { display: none !important; } /* measured while closed, it would stretch the box */
+.flush .html-container, .flush.html-container { padding: 0; }
+.fine-print { font-size: 13px; line-height: 1.5; opacity: .8; margin: 0 !important; overflow-wrap: anywhere; }
+.fine-print a { padding: 0; margin: 0; color: inherit; text-decoration: underline; }
+.hint { font-size: 1.1rem; line-height: 1.5; padding: 24px; margin: 0 !important; border-radius: 10px;
+  border: 1px dashed rgba(100, 116, 139, .5); text-align: center; }
+#samples .grid-wrap { height: auto; min-height: 0; max-height: none; padding: 8px; }
+#samples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; padding: 0; height: auto; }
+#samples .caption-label { display: none; } /* a picture that is to be captioned has no caption yet */
 @media (max-width: 480px) {
   #direction .wrap { flex-wrap: nowrap; gap: 6px; }
   #direction label { padding: 8px 7px; flex: 1; font-size: 13px; white-space: nowrap; }
@@ -34,6 +43,7 @@ CSS = (
 footer { display: none !important; }
 """
     + HEAT_MAP_CSS
+    + IMAGE_ATTENTION_CSS
 )
 HEAD = '<meta name="description" content="Hindsight: sequence models that show why they answer so.">'
 

@@ -1,6 +1,5 @@
 """The translation tab: hypotheses, and the alignment of the one that is chosen."""
 
-import logging
 import math
 from collections.abc import Callable
 from html import escape
@@ -9,15 +8,14 @@ from typing import Any
 import gradio as gr
 
 import hub
-from pipelines import InputError, pipeline_class
+from pipelines import pipeline_class
 from tasks import Task
 
 from .alignment import END, merge_words, word_groups
 from .heat_map import heat_map_html
-from .served import Checkpoints
-from .snippets import base_url, client_snippet, curl_snippet, python_snippet
-
-logger = logging.getLogger("hindsight")
+from .options import named, option_sliders
+from .served import Checkpoints, ask, or_refusal
+from .snippets import base_url, client_snippet, curl_snippet, program_boxes, python_snippet
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French"}
 EXAMPLES = (
@@ -30,12 +28,12 @@ EXAMPLES = (
 """At most 60 characters each: Gradio cuts longer ones."""
 OPTION_NAMES = ("num_beams", "num_return_sequences", "length_penalty", "coverage_penalty", "no_repeat_ngram_size")
 STARTING_VALUES = {"num_beams": 5, "num_return_sequences": 5, "coverage_penalty": 0.0, "no_repeat_ngram_size": 0}
-LOADING_SECONDS = 60
-CANNOT_ANSWER = "No answer this time, and not through your doing. Please try again; the server's log has the reason."
 CAPTION = (
     "Each row is a {unit} of the translation, each column one of your sentence: the stronger the blue, the more "
     "attention. The bar beside a row is the probability the model gave it; ⏎ ends the sentence."
 )
+
+PROGRAMS = "The same question with the same options, from a program. For the evidence too, add `return_evidence`."
 
 
 def build_tab(task: Task, checkpoints: Checkpoints) -> None:
@@ -51,7 +49,7 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
     sliders, prefix = _options(task)
     evidence, answer, hypotheses, merged, picture = _evidence()
     results = gr.State([])
-    accordion, programs = _programs()
+    accordion, programs = program_boxes(PROGRAMS, "programs")
 
     asked = [text, checkpoint, prefix, *sliders]
     answered = [message, evidence, answer, hypotheses, picture, results]
@@ -127,30 +125,16 @@ def _question(task: Task) -> tuple[gr.Textbox, gr.Radio, gr.Button]:
 
 
 def _options(task: Task) -> tuple[list[gr.Slider], gr.Textbox]:
-    known = {option.name: option for option in pipeline_class(task).options}
-    defaults = STARTING_VALUES | {"length_penalty": _length_penalty(task.default_checkpoint)}
-    sliders = []
+    (prefix_option,) = (option for option in pipeline_class(task).options if option.name == "target_prefix")
+    values = STARTING_VALUES | {"length_penalty": _length_penalty(task.default_checkpoint)}
     with gr.Accordion("Options of the search", open=False):
-        with gr.Row():
-            for name in OPTION_NAMES:
-                option = known[name]
-                sliders.append(
-                    gr.Slider(
-                        option.minimum,
-                        option.maximum,
-                        value=defaults[name],
-                        step=1 if option.kind == "int" else 0.05,
-                        label=name,
-                        info=option.description,
-                        min_width=200,
-                    )
-                )
+        sliders = option_sliders(task, {name: values[name] for name in OPTION_NAMES})
         prefix = gr.Textbox(
             label="target_prefix",
             value="",
-            info=known["target_prefix"].description,
+            info=prefix_option.description,
             max_lines=1,
-            max_length=int(known["target_prefix"].maximum),
+            max_length=int(prefix_option.maximum),
         )
     return sliders, prefix
 
@@ -165,6 +149,7 @@ def _evidence() -> tuple[gr.Column, gr.HTML, gr.Radio, gr.Checkbox, gr.HTML]:
                     label="Hypotheses, best first",
                     info="In brackets the score; the nearer to 0, the better.",
                     elem_id="hypotheses",
+                    elem_classes=["hypotheses"],
                 )
             with gr.Column(scale=7, min_width=300):
                 merged = gr.Checkbox(False, label="Merge pieces into words", elem_id="merge", container=False)
@@ -172,40 +157,11 @@ def _evidence() -> tuple[gr.Column, gr.HTML, gr.Radio, gr.Checkbox, gr.HTML]:
     return evidence, answer, hypotheses, merged, picture
 
 
-def _programs() -> tuple[gr.Accordion, list[gr.Code]]:
-    kinds = (("Python", "python"), ("curl", "shell"), ("huggingface_hub's client", "python"))
-    with gr.Accordion("Use via API", open=False, elem_id="programs") as accordion:
-        gr.Markdown(
-            "The same question with the same options, from a program. For the evidence too, add `return_evidence`."
-        )
-        programs = [
-            gr.Code(
-                label=label,
-                language=language,
-                lines=1,
-                interactive=False,
-                wrap_lines=True,
-                show_line_numbers=False,
-                buttons=["copy"],
-            )
-            for label, language in kinds
-        ]
-    return accordion, programs
-
-
 def _translation(checkpoints: Checkpoints) -> Callable:
     """Return the handler that translates: a visible answer, or a sentence that says why there is none."""
 
     def translate(merged: bool, text: str, checkpoint: str, prefix: str, *values: Any) -> tuple:
-        parameters = _parameters(values, prefix) | {"return_evidence": True}
-        try:
-            checkpoints.wait_until_loaded(LOADING_SECONDS)
-            found = checkpoints.answer(checkpoint, text or "", parameters)
-        except InputError as error:
-            return _refusal(str(error))
-        except Exception:
-            logger.exception("The demo got no answer from %s.", checkpoint)
-            return _refusal(CANNOT_ANSWER)
+        found = ask(checkpoints, checkpoint, text or "", _parameters(values, prefix))
         choices = [(label, rank) for rank, label in enumerate(hypothesis_labels(found))]
         return (
             gr.HTML(visible=False),
@@ -216,13 +172,7 @@ def _translation(checkpoints: Checkpoints) -> Callable:
             found,
         )
 
-    return translate
-
-
-def _refusal(sentence: str) -> tuple:
-    """Say why there is no answer; what is on the page stays."""
-    message = gr.HTML(f'<p class="message" role="alert">{escape(sentence)}</p>', visible=True)
-    return message, *[gr.skip()] * 5
+    return or_refusal(translate, num_others=5)
 
 
 def _writing(task: Task) -> Callable:
@@ -241,9 +191,7 @@ def _writing(task: Task) -> Callable:
 
 
 def _parameters(values: tuple[Any, ...], prefix: str | None) -> dict[str, Any]:
-    """Name the options; an emptied field leaves its option to the checkpoint."""
-    parameters = dict(zip((*OPTION_NAMES, "target_prefix"), (*values, prefix), strict=True))
-    return {name: value for name, value in parameters.items() if value not in (None, "")}
+    return named((*OPTION_NAMES, "target_prefix"), (*values, prefix))
 
 
 def _length_penalty(checkpoint: str) -> float:

@@ -1,4 +1,4 @@
-"""Programs that ask what the visitor just asked: to be pasted and run."""
+"""Programs that ask what the visitor just asked, to be pasted and run, and the boxes that they stand in."""
 
 import json
 from typing import Any
@@ -44,6 +44,44 @@ def client_snippet(address: str, checkpoint: str, method: str, text: str, parame
         f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
         f"print(client.{method}({_literal(text)}, generate_parameters={parameters!r}))\n"
     )
+
+
+def picture_curl_snippet(address: str, checkpoint: str, file_name: str) -> str:
+    """Write the request that sends a picture, and nothing else, for a shell."""
+    return (
+        f"curl {address}/models/{checkpoint} \\\n"
+        "  --header 'Content-Type: application/octet-stream' \\\n"
+        f"  --data-binary @{file_name}\n"
+    )
+
+
+def picture_client_snippet(address: str, checkpoint: str, file_name: str) -> str:
+    """Write the call of huggingface_hub's client for a picture; its method takes no options."""
+    return (
+        "from huggingface_hub import InferenceClient\n\n"
+        f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
+        f"print(client.image_to_text({_literal(file_name)}))\n"
+    )
+
+
+def program_boxes(explanation: str, elem_id: str) -> tuple[gr.Accordion, list[gr.Code]]:
+    """Lay out a closed accordion with three boxes, for Python, curl and huggingface_hub's client."""
+    kinds = (("Python", "python"), ("curl", "shell"), ("huggingface_hub's client", "python"))
+    with gr.Accordion("Use via API", open=False, elem_id=elem_id, elem_classes=["programs"]) as accordion:
+        gr.Markdown(explanation)
+        boxes = [
+            gr.Code(
+                label=label,
+                language=language,
+                lines=1,
+                interactive=False,
+                wrap_lines=True,
+                show_line_numbers=False,
+                buttons=["copy"],
+            )
+            for label, language in kinds
+        ]
+    return accordion, boxes
 
 
 def _literal(text: str) -> str:

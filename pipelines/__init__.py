@@ -80,7 +80,7 @@ def _register(task: Task) -> None:
     model.register_for_auto_class(task.auto_model)
     for field, auto_name in _AUTO_CLASSES.items():
         reference = getattr(task, field)
-        if reference is not None:
+        if reference is not None and "." in reference:  # transformers knows its own
             processor = hub.model_code(reference)
             auto_class = getattr(transformers, auto_name)
             auto_class.register(configuration, processor)

@@ -1,19 +1,20 @@
 """From the bytes of a request to inputs and parameters: limits, media types, JSON."""
 
-import base64
-import binascii
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from pipelines import InputError
+from pipelines.base64_input import decode_files
+from pipelines.image_input import MAXIMUM_BYTES as MAXIMUM_IMAGE_BYTES
 from pipelines.pipeline_common import shown
 
 from .errors import RequestError
 
-MAXIMUM_BYTES = {"text": 2**20, "image": 16 * 2**20, "audio": 16 * 2**20}
+MAXIMUM_BYTES = {"text": 2**20, "image": MAXIMUM_IMAGE_BYTES, "audio": 16 * 2**20}
 """Largest body of a request, by the task's modality."""
 
 
@@ -21,7 +22,8 @@ async def read_request(request: Request, modality: str) -> tuple[Any, dict | Non
     """Read a request in the Hub's inference schema.
 
     Args:
-        request: its body is JSON with `inputs` and `parameters`; or, for an image or audio, the file itself.
+        request: its body is JSON with `inputs` and `parameters`; or, for an image or audio, the file itself,
+            and the options in the address.
         modality: the task's, "text", "image" or "audio".
 
     Returns:
@@ -39,7 +41,18 @@ async def read_request(request: Request, modality: str) -> tuple[Any, dict | Non
         expected = "application/json" + ("" if modality == "text" else f", {modality}/* or application/octet-stream")
         raise RequestError(415, "unsupported_media_type", f"Content-Type must be {expected}; got {media_type!r}.")
     content = await _read_body(request, MAXIMUM_BYTES[modality])
-    return (content, None) if as_file else _parse(content, modality)
+    return (content, _options(request.query_params)) if as_file else _parse(content, modality)
+
+
+def _options(query: Mapping[str, str]) -> dict[str, Any] | None:
+    """Read the options of a request whose body is a file: ?num_beams=5&return_evidence=true."""
+    options = {}
+    for name, text in query.items():
+        try:
+            options[name] = json.loads(text)
+        except (ValueError, RecursionError):
+            options[name] = text
+    return options or None
 
 
 async def _read_body(request: Request, maximum_bytes: int) -> bytes:
@@ -67,14 +80,5 @@ def _parse(content: bytes, modality: str) -> tuple[Any, dict | None]:
     unknown = sorted(body.keys() - {"inputs", "parameters", "options", "stream"})
     if unknown:
         raise InputError(f"Unknown key {unknown[0]!r}. Known keys: inputs, parameters.", field=unknown[0])
-    inputs = body["inputs"]
-    if modality != "text" and isinstance(inputs, str):
-        inputs = _decode(inputs)
+    inputs = body["inputs"] if modality == "text" else decode_files(body["inputs"])
     return inputs, body.get("parameters")
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(f"Expected a file in base64; {error}.") from error

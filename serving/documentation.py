@@ -1,5 +1,7 @@
 """What openapi.json says of the route that answers: body, examples, errors."""
 
+import base64
+
 from pipelines import pipeline_class
 from tasks import TASKS, Task
 
@@ -23,7 +25,10 @@ _REQUEST = {
     "type": "object",
     "required": ["inputs"],
     "properties": {
-        "inputs": {"description": "One input of the task, or a list; a file is sent in base64."},
+        "inputs": {
+            "description": "One input of the task, or a list; a file is sent in base64, also as a URL "
+            '"data:image/png;base64,…". No other URL is fetched.'
+        },
         "parameters": {"type": "object", "description": "Options; GET /models lists those of each checkpoint."},
     },
 }
@@ -45,21 +50,38 @@ _ANSWERS = {
             }
         ]
     },
+    "image-to-text": {"value": [{"generated_text": "a dog runs", "score": -0.52}]},
+    "image-to-text with evidence": {
+        "value": [
+            {
+                "generated_text": "dogs",
+                "score": -0.35,
+                "evidence": {
+                    "tokens": ["dogs", "</s>"],
+                    "attention": [[[0.6, 0.2], [0.1, 0.1]], [[0.3, 0.3], [0.2, 0.2]]],
+                    "grid": [2, 2],
+                    "token_log_probabilities": [-0.61, -0.09],
+                },
+                "score_parts": {"log_probability": -0.70, "length_denominator": 2.0, "coverage_penalty": 0.0},
+            }
+        ]
+    },
 }
 """Shapes of answers, with invented numbers, by the names of `_request_examples`."""
 
 
 def _request_examples() -> dict[str, dict]:
-    """Ask every task whose input can be written in JSON what its pipeline gives as an example."""
+    """Ask every task what its pipeline gives as an example."""
     examples = {}
     for task in TASKS.values():
-        if task.modality == "text":
-            examples |= _examples_of(task)
+        examples |= _examples_of(task)
     return examples
 
 
 def _examples_of(task: Task) -> dict[str, dict]:
     inputs = pipeline_class(task).example_input
+    if isinstance(inputs, bytes):
+        inputs = base64.b64encode(inputs).decode()
     return {
         task.hub_pipeline_tag: {"value": {"inputs": inputs}},
         f"{task.hub_pipeline_tag} with evidence": {
@@ -89,6 +111,7 @@ PREDICT = {
             "content": {
                 "application/json": {"schema": _REQUEST, "examples": _request_examples()},
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                "image/*": {"schema": {"type": "string", "format": "binary"}},
             },
         }
     },

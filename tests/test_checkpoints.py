@@ -39,3 +39,18 @@ def test_plain_sentences_are_translated_right(name):
     pipe = pipeline("attention-translation", model=name, device="cpu")
     assert pipe(source)[0]["translation_text"] == target
     assert pipe(source, num_beams=1)[0]["translation_text"] == target
+
+
+SAMPLES = {
+    "skateboarder.jpg": ("boy", "man", "person"),
+    "tennis.jpg": ("player", "man", "woman"),
+}
+"""Words of which the caption of a picture must have one: no more is to be asked of 6,000 training pictures."""
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_people_are_seen_in_plain_pictures(name):
+    pipe = pipeline("captioning", device="cpu")
+    (result,) = pipe(hub.CHECKPOINTS.parent / "demo" / "samples" / name, return_evidence=True)
+    assert any(word in result["generated_text"] for word in SAMPLES[name]), result["generated_text"]
+    assert result["evidence"]["grid"] == [7, 7]

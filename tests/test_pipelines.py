@@ -1,19 +1,23 @@
 """What every pipeline promises, for every row of tasks.py; then translation's own."""
 
+import base64
+import io
 import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import transformers
+from PIL import Image
 
 from pipelines import InputError, pipeline
 from tasks import TASKS
 from training.export import save_checkpoint
 
-from .tiny import SENTENCES, TINY
+from .tiny import SENTENCES, TINY, picture
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +85,9 @@ class TestEveryTask:
                 tiny_pipeline.serve(item, wrong)
 
     def test_stock_transformers_pipeline_knows_the_task(self, tiny_checkpoint, tiny_pipeline):
-        stock = transformers.pipeline(
-            tiny_checkpoint.task.name, model=tiny_pipeline.model, tokenizer=tiny_pipeline.tokenizer, device="cpu"
-        )
+        names = ("tokenizer", "image_processor", "feature_extractor")
+        processors = {name: getattr(tiny_pipeline, name, None) for name in names}
+        stock = transformers.pipeline(tiny_checkpoint.task.name, model=tiny_pipeline.model, device="cpu", **processors)
         item = tiny_checkpoint.family.inputs[0]
         assert stock(item) == tiny_pipeline(item)
 
@@ -189,3 +193,93 @@ def test_the_command_line_answers_in_json(tiny_checkpoint):
     options = ["--model", str(tiny_checkpoint.folder), "--evidence"]
     done = subprocess.run([*command, item, *options], cwd=root, capture_output=True, text=True, check=True)
     assert rounded(json.loads(done.stdout)) == rounded(tiny_checkpoint.pipeline()(item, return_evidence=True))
+
+
+@pytest.fixture(scope="module")
+def describe(tmp_path_factory):
+    """Load captioning's tiny checkpoint."""
+    folder = tmp_path_factory.mktemp("captioning")
+    task = TASKS["captioning"]
+    model, processors = TINY[task.name].build(folder)
+    save_checkpoint(folder / "tiny", task, model, list(processors.values()), {})
+    return pipeline(task.name, model=str(folder / "tiny"), device="cpu")
+
+
+class TestCaptioning:
+    def test_every_kind_of_input_gives_the_same_answer(self, describe, tmp_path):
+        content = TINY["captioning"].inputs[1]
+        path = tmp_path / "picture.png"
+        path.write_bytes(content)
+        image = Image.open(path)
+        expected = describe(content, return_evidence=True)
+        for same in (path, str(path), image, np.array(image), image.convert("RGBA"), np.array(image) / 255):
+            assert describe(same, return_evidence=True) == expected
+        assert describe([content, str(path), image], return_evidence=True) == [expected] * 3
+
+    def test_evidence_has_the_promised_shape(self, describe):
+        for result in describe(TINY["captioning"].inputs[0], num_beams=4, num_return_sequences=4, return_evidence=True):
+            evidence, parts = result["evidence"], result["score_parts"]
+            assert evidence["grid"] == [4, 4] and len(evidence["attention"]) == len(evidence["tokens"])
+            for word in evidence["attention"]:
+                assert [len(row) for row in word] == [4] * 4
+                assert sum(map(sum, word)) == pytest.approx(1.0, abs=1e-5)
+            assert sum(evidence["token_log_probabilities"]) == pytest.approx(parts["log_probability"], abs=1e-4)
+            assert result["score"] == pytest.approx(parts["log_probability"] / parts["length_denominator"])
+
+    def test_what_was_not_used_is_said(self, describe):
+        file = io.BytesIO()
+        frames = [picture(seed) for seed in range(3)]
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+        (result,) = describe(file.getvalue())
+        assert result["notices"] == ["The first of 3 frames was used."]
+        assert "notices" not in describe(TINY["captioning"].inputs[0])[0]
+
+    def test_scoring_the_answer_again_gives_its_score(self, describe):
+        best = describe(TINY["captioning"].inputs[0], num_beams=3, min_new_tokens=3, return_evidence=True)[0]
+        if best["evidence"]["tokens"][-1] == "</s>":
+            again = describe.score(TINY["captioning"].inputs[0], best["generated_text"])
+            assert again["score"] == pytest.approx(best["score"], abs=1e-5)
+        given = describe.score(TINY["captioning"].inputs[0], "A dog runs.")
+        assert given["evidence"]["tokens"] == ["a", "dog", "runs", "</s>"]
+        with pytest.raises(InputError, match="words that the model knows; got 'A unicorn'"):
+            describe.score(TINY["captioning"].inputs[0], "A unicorn")
+
+    @pytest.mark.parametrize("item", [b"", b"no picture", "missing.jpg", 5, None, {"url": "x"}, b"<svg></svg>"])
+    def test_what_is_no_picture_is_refused(self, describe, item):
+        with pytest.raises(InputError, match="Expected"):
+            describe(item)
+        with pytest.raises(InputError, match="Input 1: Expected"):
+            describe([TINY["captioning"].inputs[0], item])
+
+    def test_a_url_is_fetched_only_from_a_host_that_the_caller_names(self, describe):
+        with pytest.raises(InputError, match="no URL is fetched"):
+            describe("http://example.org/dog.jpg")
+        with pytest.raises(InputError, match=r"example\.org"):
+            describe("http://example.org/dog.jpg", allowed_hosts=("example.com",))
+        with pytest.raises(InputError, match=r"Input 0: .*example\.org"):
+            describe(["http://example.org/dog.jpg"], allowed_hosts=["example.com"])
+        with pytest.raises(InputError, match="Unknown option 'allowed_hosts'"):
+            describe.serve(TINY["captioning"].inputs[0], {"allowed_hosts": ["example.org"]})
+
+    def test_no_text_of_a_request_is_a_path(self, describe, tmp_path):
+        path = tmp_path / "abcd"
+        path.write_bytes(TINY["captioning"].inputs[0])
+        for inputs in (str(path), [str(path)], "abcd"):
+            with pytest.raises(InputError):
+                describe.serve(inputs)
+        encoded = base64.b64encode(TINY["captioning"].inputs[0]).decode()
+        assert describe.serve([encoded]) == [describe(TINY["captioning"].inputs[0])]
+
+    @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+    def test_other_precisions_answer_too(self, describe, dtype):
+        other = pipeline("captioning", model=describe.model.name_or_path, device="cpu", dtype=dtype)
+        item = TINY["captioning"].inputs[0]
+        assert other(item)[0]["score"] == pytest.approx(describe(item)[0]["score"], rel=0.1)
+
+    def test_the_command_line_takes_paths(self, describe, tmp_path):
+        path = tmp_path / "picture.png"
+        path.write_bytes(TINY["captioning"].inputs[0])
+        command = [sys.executable, "-m", "pipelines", "captioning", str(path), "--model", describe.model.name_or_path]
+        root = Path(__file__).parent.parent
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)[0]["generated_text"] == describe(str(path))[0]["generated_text"]

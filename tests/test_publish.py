@@ -52,7 +52,7 @@ try:
     pipeline({task!r}, model="someone/nothing")
 except CheckpointError as error:
     missing = str(error)
-item = json.loads({item!r})
+item = {item!r}
 print(json.dumps(dict(
     first=first, second=second, missing=missing,
     answer=pipe(item, return_evidence=True), now=now(item, return_evidence=True),
@@ -65,7 +65,7 @@ for name in ("models", "pipelines", "hub", "tasks", "training"):
     assert importlib.util.find_spec(name) is None, name
 from huggingface_hub import snapshot_download
 from transformers import pipeline
-item = json.loads({item!r})
+item = {item!r}
 pipe = pipeline({task!r}, model={repository!r}, revision={first!r}, trust_remote_code=True, device="cpu")
 inferred = pipeline(model={repository!r}, trust_remote_code=True, device="cpu")
 folder = snapshot_download({repository!r}, revision={first!r})
@@ -98,14 +98,15 @@ def published(hub_server, tiny_checkpoint, tmp_path_factory):
     for file in tiny_checkpoint.folder.iterdir():
         (changed / file.name).write_bytes(file.read_bytes())
     tensors = load_file(changed / "model.safetensors")
-    save_file({name: -tensor for name, tensor in tensors.items()}, changed / "model.safetensors", {"format": "pt"})
+    other = {name: tensor if "running_var" in name else -tensor for name, tensor in tensors.items()}
+    save_file(other, changed / "model.safetensors", {"format": "pt"})
     names = {
         "root": str(ROOT),
         "first": str(tiny_checkpoint.folder),
         "second": str(changed),
         "repository": f"someone/{tiny_checkpoint.task.name}",
         "task": tiny_checkpoint.task.name,
-        "item": json.dumps(tiny_checkpoint.family.inputs[0]),
+        "item": tiny_checkpoint.family.inputs[0],
     }
     environment = hub_server.environment(scratch / "home")
     ours = run_python(PUBLISH_TWO_REVISIONS.format(**names), environment, scratch)
@@ -142,7 +143,8 @@ def test_the_repository_is_complete_and_no_larger_than_the_checkpoint(tiny_check
     assert list(config["custom_pipelines"]) == [tiny_checkpoint.task.name]
     assert set(config["auto_map"]) >= {"AutoConfig", tiny_checkpoint.task.auto_model}
     assert config["dtype"] == "float32"
-    assert {tensor.dtype for tensor in load_file(tmp_path / "model.safetensors").values()} == {torch.float16}
+    tensors = load_file(tmp_path / "model.safetensors").values()
+    assert {tensor.dtype for tensor in tensors if tensor.is_floating_point()} == {torch.float16}
 
 
 def test_a_wrong_token_may_not_publish(hub_server, tiny_checkpoint, tmp_path):

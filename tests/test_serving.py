@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import pytest
 import uvicorn
@@ -21,6 +22,8 @@ from serving.application import create_application
 from serving.bodies import MAXIMUM_BYTES, read_request
 from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
 from serving.errors import MOUNTED_ERROR_HANDLERS, RequestError
+
+from .tiny import in_json
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,8 @@ def client(served):
 
 @pytest.fixture(scope="module")
 def item(tiny_checkpoint):
-    return tiny_checkpoint.family.inputs[0]
+    """An input as JSON has it."""
+    return in_json(tiny_checkpoint.family.inputs[0])
 
 
 def refused(response, status, code, *words):
@@ -54,7 +58,7 @@ def refused(response, status, code, *words):
 def test_the_answer_is_the_pipelines(client, tiny_checkpoint, item):
     response = client.post("/models/tiny", json={"inputs": item, "parameters": {"return_evidence": True}})
     assert response.status_code == 200 and response.headers["x-request-id"]
-    assert response.json() == tiny_checkpoint.pipeline()(item, return_evidence=True)
+    assert response.json() == tiny_checkpoint.pipeline()(tiny_checkpoint.family.inputs[0], return_evidence=True)
 
 
 def test_routes_that_describe(client, tiny_checkpoint):
@@ -122,11 +126,11 @@ def test_a_media_type_that_is_not_the_tasks(client, item):
         (b"[" * 100_000, ["body", "Expected JSON"]),
         (b"[1]", ["body", "Expected an object"]),
         (b"{}", ["inputs", "Expected the key inputs"]),
-        (b'{"inputs": "a", "paramters": {}}', ["Unknown key 'paramters'"]),
-        (b'{"inputs": "a", "\\ud800": 1}', ["Unknown key '\\ud800'"]),
-        (b'{"inputs": "a", "parameters": 3}', ["parameters must be an object"]),
+        (b'{"inputs": "aaaa", "paramters": {}}', ["Unknown key 'paramters'"]),
+        (b'{"inputs": "aaaa", "\\ud800": 1}', ["Unknown key '\\ud800'"]),
+        (b'{"inputs": "aaaa", "parameters": 3}', ["parameters must be an object"]),
         (b'{"inputs": null}', ["inputs", "None"]),
-        (b'{"inputs": ["a", null]}', ["Input 1"]),
+        (b'{"inputs": ["aaaa", null]}', ["Input 1"]),
     ],
 )
 def test_a_body_that_is_not_the_schema(client, content, words):
@@ -223,7 +227,7 @@ def test_what_is_said_of_a_damaged_checkpoint_names_no_folder_of_the_machine(tin
 
 
 def test_many_at_once_get_what_each_gets_alone(client, tiny_checkpoint):
-    bodies = [{"inputs": item} for item in tiny_checkpoint.family.inputs] * 4
+    bodies = [{"inputs": in_json(item)} for item in tiny_checkpoint.family.inputs] * 4
     alone = [client.post("/models/tiny", json=body).json() for body in bodies]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda body: client.post("/models/tiny", json=body).json(), bodies))
@@ -233,9 +237,10 @@ def test_many_at_once_get_what_each_gets_alone(client, tiny_checkpoint):
 class TestMedia:
     """Bodies of image and audio tasks: the file itself, or base64 in JSON."""
 
-    def read(self, content, media_type, modality):
+    def read(self, content, media_type, modality, query=MappingProxyType({})):
         class Sent:
             headers = {"content-type": media_type} if media_type else {}
+            query_params = query
 
             async def stream(self):
                 yield content
@@ -245,6 +250,11 @@ class TestMedia:
     @pytest.mark.parametrize("media_type", ["image/png", "application/octet-stream", ""])
     def test_a_file_is_the_input(self, media_type):
         assert self.read(b"\x89PNG", media_type, "image") == (b"\x89PNG", None)
+
+    def test_a_files_options_stand_in_the_address(self):
+        query = {"num_beams": "5", "return_evidence": "true", "length_normalization": "gnmt"}
+        expected = {"num_beams": 5, "return_evidence": True, "length_normalization": "gnmt"}
+        assert self.read(b"\x89PNG", "image/png", "image", query) == (b"\x89PNG", expected)
 
     def test_base64_in_json_is_the_file(self):
         content = json.dumps({"inputs": base64.b64encode(b"RIFF").decode(), "parameters": {"top_k": 1}}).encode()

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sacrebleu.metrics import BLEU
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
@@ -68,7 +67,6 @@ class SelfCriticalCollator:
         captions: list[list[list[int]]],
         num_samples: int,
         max_words: int,
-        bleu_weight: float = 0.0,
     ):
         """Keep the references.
 
@@ -77,15 +75,11 @@ class SelfCriticalCollator:
             captions: for each training picture its captions' word ids.
             num_samples: captions drawn for each picture.
             max_words: where a caption that has not ended is cut off.
-            bleu_weight: of the caption's own BLEU-4, from 0 to 1, beside CIDEr-D in the reward.
         """
         self.model = model
         self.num_samples = num_samples
         self.max_words = max_words
-        self.bleu_weight = bleu_weight
-        references = [[[str(word) for word in ids] for ids in texts] for texts in captions]
-        self.cider = CiderReward(references)
-        self.texts = [[" ".join(words) for words in texts] for texts in references]
+        self.cider = CiderReward([[[str(word) for word in ids] for ids in texts] for texts in captions])
 
     def __call__(self, items: list[CaptionedPicture]) -> dict[str, Tensor]:
         """Make a batch: `encoder_features`, `labels` that were drawn, and `caption_weights`."""
@@ -96,17 +90,6 @@ class SelfCriticalCollator:
         self.model.train(was_training)
         captions = [[str(word) for word in row if word != -100] for row in labels.flatten(0, 1).tolist()]
         pictures = [item.index for item in items for _ in range(self.num_samples)]
-        rewards = torch.tensor(self.reward(captions, pictures)).view(len(items), self.num_samples)
+        rewards = torch.tensor(self.cider.reward(captions, pictures)).view(len(items), self.num_samples)
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.num_samples - 1)
         return {"encoder_features": features, "labels": labels, "caption_weights": rewards - others}
-
-    def reward(self, captions: list[list[str]], pictures: list[int]) -> list[float]:
-        """Score captions, the words of each, against the references of their pictures."""
-        rewards = self.cider.reward(captions, pictures)
-        if self.bleu_weight == 0.0:
-            return rewards
-        bleu = BLEU(tokenize="none", smooth_method="exp", effective_order=True)
-        return [
-            reward + self.bleu_weight * bleu.sentence_score(" ".join(words), self.texts[picture]).score / 100
-            for reward, words, picture in zip(rewards, captions, pictures, strict=True)
-        ]

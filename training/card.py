@@ -152,13 +152,18 @@ def _cell(text: str) -> str:
 
 
 def _training(training: dict) -> str:
+    stages = [training]
+    while "before" in stages[0]:
+        stages.insert(0, stages[0]["before"])
     sentences = []
     if "parameters" in training:
         sentences.append(f"{training['parameters']:,} parameters.")
-    if "hours" in training:
-        sentences.append(f"{training['hours']} hours on {training['device']}, {training['steps']} steps.")
-    if "best_step" in training:
-        sentences.append(f"Chosen on the validation split: step {training['best_step']}.")
+    for number, stage in enumerate(stages, start=1):
+        if "hours" in stage:
+            name = f"Stage {number} of {len(stages)}: " if len(stages) > 1 else ""
+            sentences.append(f"{name}{stage['hours']} hours on {stage['device']}, {stage['steps']} steps.")
+        if "best_step" in stage:
+            sentences.append(f"Chosen on the validation split: step {stage['best_step']}.")
     return " ".join(sentences)
 
 

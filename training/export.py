@@ -13,7 +13,7 @@ from tasks import Task
 
 from .recipe import write_json
 
-RECORDED_PACKAGES = ("torch", "transformers", "sentencepiece", "sacrebleu", "accelerate")
+RECORDED_PACKAGES = ("torch", "transformers", "sentencepiece", "tokenizers", "sacrebleu", "accelerate")
 
 
 def save_checkpoint(folder: Path, task: Task, model: PreTrainedModel, processors: list[Any], facts: dict) -> None:

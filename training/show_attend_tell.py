@@ -1,6 +1,7 @@
 """Recipe for the captioner (Show, Attend and Tell, Xu et al. 2015) on Flickr8k.
 
-Defaults are what the shipped checkpoint was trained with; training.json beside it says so too.
+Defaults are what the shipped checkpoint's first stage was trained with, on the words of the captions. Its second stage
+had CIDEr as the reward and was averaged with the first; training.json beside the checkpoint has the options of both.
 """
 
 import json
@@ -65,10 +66,10 @@ class Recipe(CommonRecipe):
     label_smoothing: float = 0.1
     initial: str | None = None
     """Folder of a trained captioner to go on from, with its vocabulary and shape, instead of fresh weights."""
+    initial_share: float = 0.0
+    """Share of the initial weights in the average with the trained ones (Wortsman et al. 2022, arXiv:2109.01903)."""
     self_critical: bool = False
     """Whether to train on CIDEr (Rennie et al. 2017, arXiv:1612.00563) instead of the words of the references."""
-    bleu_weight: float = 0.0
-    """Self-critical training: weight of the caption's BLEU-4 (0 to 1) beside CIDEr, against captions that are short."""
     sampled_captions: int = 5
     """Self-critical training: captions drawn for each picture, each compared with the mean of the others."""
 
@@ -150,9 +151,7 @@ def train(recipe: Recipe) -> tuple[PreTrainedModel, list[Any], dict]:
         found = caption_features(current, tokenizer, data["validation"].views[0], num_beams=1)
         return validation_scores(found, references)
 
-    drawing = SelfCriticalCollator(
-        model, data["train"].captions, recipe.sampled_captions, recipe.max_words, recipe.bleu_weight
-    )
+    drawing = SelfCriticalCollator(model, data["train"].captions, recipe.sampled_captions, recipe.max_words)
     model, facts = train_family(
         recipe,
         model,
@@ -164,11 +163,23 @@ def train(recipe: Recipe) -> tuple[PreTrainedModel, list[Any], dict]:
         learning_rates={"encoder.": recipe.backbone_learning_rate},
         validation_collate=collate,
     )
+    if recipe.initial_share > 0:
+        _average(model, load_model(recipe), recipe.initial_share)
+        facts["averaged_with_initial"] = metrics(model)
     facts["options"] |= {name: value and Path(value).name for name, value in _folders(recipe).items()}
     facts["data"] = {name: {"pictures": len(split), "sha256": split.checksum()} for name, split in splits.items()}
     if recipe.initial is not None:
         facts["before"] = json.loads(Path(recipe.initial, "training.json").read_text(encoding="utf-8"))
     return model, [tokenizer, processor], facts
+
+
+@torch.no_grad()
+def _average(
+    model: ShowAttendTellForImageCaptioning, initial: ShowAttendTellForImageCaptioning, initial_share: float
+) -> None:
+    """Move a model's weights towards those that it began with."""
+    for parameter, origin in zip(model.parameters(), initial.parameters(), strict=True):
+        parameter.lerp_(origin.to(parameter.device), initial_share)
 
 
 def _start(
