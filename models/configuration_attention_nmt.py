@@ -3,6 +3,8 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .configuration_checks import check_choice
+
 
 @strict
 class AttentionNmtConfig(PreTrainedConfig):
@@ -64,11 +66,6 @@ class AttentionNmtConfig(PreTrainedConfig):
 
     def validate_architecture(self) -> None:
         """Refuse what the modelling code cannot build."""
-        _check_choice("cell_type", self.cell_type, ("gru", "lstm"))
-        _check_choice("attention_query", self.attention_query, ("previous_state", "current_state"))
-        _check_choice("readout_activation", self.readout_activation, ("tanh", "maxout"))
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+        check_choice("cell_type", self.cell_type, ("gru", "lstm"))
+        check_choice("attention_query", self.attention_query, ("previous_state", "current_state"))
+        check_choice("readout_activation", self.readout_activation, ("tanh", "maxout"))

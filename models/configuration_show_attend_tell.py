@@ -5,6 +5,8 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
+from .configuration_checks import check_choice
+
 
 @strict
 class ShowAttendTellConfig(PreTrainedConfig):
@@ -78,12 +80,7 @@ class ShowAttendTellConfig(PreTrainedConfig):
 
     def validate_architecture(self) -> None:
         """Refuse what the modelling code cannot build."""
-        _check_choice("attention_type", self.attention_type, ("soft", "hard"))
-        _check_choice("readout_activation", self.readout_activation, ("tanh", "identity"))
+        check_choice("attention_type", self.attention_type, ("soft", "hard"))
+        check_choice("readout_activation", self.readout_activation, ("tanh", "identity"))
         if self.trained_backbone_blocks and self.grid_layer != -1:
             raise ValueError("trained_backbone_blocks needs grid_layer -1, the backbone's last layer.")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")

@@ -18,8 +18,8 @@ from pipelines import pipeline
 from training import evaluate
 from training.attention_nmt import Collator, Recipe, translate_lines
 from training.attention_nmt_evaluation import Evaluation
+from training.length_buckets import LengthBucketSampler
 from training.parallel_text import load_split
-from training.recipe import LengthBucketSampler
 from training.translation_metrics import bleu_by_length, corpus_scores
 
 from .tiny import SENTENCES, attention_nmt_model, sentencepiece_tokenizer

@@ -11,7 +11,7 @@ import hub
 from pipelines import pipeline
 
 from .card import write_card
-from .recipe import write_json
+from .json_files import write_json
 
 
 def main(arguments: list[str]) -> None:

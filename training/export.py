@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from tasks import Task
 
-from .recipe import write_json
+from .json_files import write_json
 
 RECORDED_PACKAGES = ("torch", "transformers", "sentencepiece", "tokenizers", "sacrebleu", "accelerate")
 

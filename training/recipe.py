@@ -4,23 +4,19 @@ A family's recipe adds its own options to `Recipe`, builds a model, data sets an
 """
 
 import dataclasses
-import json
-import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_model
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
+from safetensors.torch import load_model
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-AVERAGE_FILE = "weight_average.safetensors"
-HOURS_FILE = "hours.json"
+from .callbacks import AVERAGE_FILE, Stopwatch, TextsBegin, WeightAverage
+from .length_buckets import LengthBucketSampler
 
 
 @dataclass(frozen=True)
@@ -52,101 +48,23 @@ class Recipe:
     """Threads of a CPU run; two runs side by side want one each."""
 
 
-class LengthBucketSampler(Sampler[int]):
-    """Shuffles, sorts each pool of 50 batches by length, and shuffles the batches: little padding, little order."""
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int):
-        self.lengths = lengths
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch's order; Trainer calls it, also when it resumes."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = random.Random(f"{self.seed}/{self.epoch}")
-        order = list(range(len(self.lengths)))
-        generator.shuffle(order)
-        pool = 50 * self.batch_size
-        batches = []
-        for start in range(0, len(order), pool):
-            by_length = sorted(order[start : start + pool], key=self.lengths.__getitem__)
-            batches += [by_length[i : i + self.batch_size] for i in range(0, len(by_length), self.batch_size)]
-        short = [batch for batch in batches if len(batch) < self.batch_size]
-        batches = [batch for batch in batches if len(batch) == self.batch_size]
-        generator.shuffle(batches)
-        for batch in [*batches, *short]:
-            yield from batch
-
-
-class WeightAverage(TrainerCallback):
-    """Keeps an exponential average of the weights beside them, in every checkpoint too."""
-
-    def __init__(self, model: PreTrainedModel, decay: float):
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """The model with the averaged weights."""
-        return self.average.module
-
-    def on_train_begin(self, args, state, control, model=None, **kwargs):
-        self.average.to(next(model.parameters()).device)
-        checkpoint = Path(args.output_dir, f"checkpoint-{state.global_step}", AVERAGE_FILE)
-        if state.global_step > 0:
-            load_model(self.model, str(checkpoint))
-            self.average.n_averaged.fill_(state.global_step)
-
-    def on_step_end(self, args, state, control, model=None, **kwargs):
-        self.average.update_parameters(model)
-
-    def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            save_model(self.model, str(Path(args.output_dir, f"checkpoint-{state.global_step}", AVERAGE_FILE)))
-
-
-class Stopwatch(TrainerCallback):
-    """Adds up the hours of all sittings of a run."""
-
-    def __init__(self) -> None:
-        self.earlier_hours = 0.0
-        self.started = time.monotonic()
-
-    @property
-    def hours(self) -> float:
-        """Hours of training so far."""
-        return self.earlier_hours + (time.monotonic() - self.started) / 3600
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.started = time.monotonic()
-        path = Path(args.output_dir, f"checkpoint-{state.global_step}", HOURS_FILE)
-        if path.is_file():
-            self.earlier_hours = json.loads(path.read_text(encoding="utf-8"))["hours"]
-
-    def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            write_json(Path(args.output_dir, f"checkpoint-{state.global_step}", HOURS_FILE), {"hours": self.hours})
-
-
 class FamilyTrainer(Trainer):
     """Trainer with length buckets, evaluated on the averaged weights by the family's own metric."""
 
     def __init__(
         self,
         *args,
-        sampler: LengthBucketSampler | None,
+        sampler: Sampler | None,
         average: WeightAverage,
         metrics: Callable[[PreTrainedModel], dict],
         learning_rates: dict[str, float],
         validation_collate: Callable[[list[Any]], dict],
+        carries_state: bool,
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
+        self.carries_state = carries_state
+        self.carried = None
         self.validation_collate = validation_collate
         self.sampler = sampler
         self.average = average
@@ -168,6 +86,14 @@ class FamilyTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         return self.sampler or super()._get_train_sampler(train_dataset)
 
+    def compute_loss(self, model: torch.nn.Module, inputs: dict, return_outputs: bool = False, **kwargs):
+        """Go on from the last batch's state where the batches are parts of the same texts."""
+        if not self.carries_state:
+            return super().compute_loss(model, inputs, return_outputs, **kwargs)
+        outputs = model(**inputs, past_key_values=self.carried)
+        self.carried = outputs.past_key_values.detach()
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
     def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> DataLoader:
         """Make validation batches with the validation's collator."""
         training_collate, self.data_collator = self.data_collator, self.validation_collate
@@ -179,12 +105,13 @@ class FamilyTrainer(Trainer):
     def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
         """Run transformers' loop on the averaged weights and add the family's metrics."""
         raw, self.model = self.model, self.average.model
+        carried, self.carried = self.carried, None
         try:
             self.model.eval()
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
             metrics = self.metrics(self.model)
         finally:
-            self.model = raw
+            self.model, self.carried = raw, carried
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output
 
@@ -233,6 +160,7 @@ def train(
     lengths: list[int] | None = None,
     learning_rates: dict[str, float] | None = None,
     validation_collate: Callable[[list[Any]], dict] | None = None,
+    carries_state: bool = False,
 ) -> tuple[PreTrainedModel, dict]:
     """Train, and return the averaged weights that were best on the validation split.
 
@@ -248,6 +176,8 @@ def train(
         lengths: a length for each training example, to batch like with like.
         learning_rates: the peak rates of parts that have their own, by the beginning of their parameters' names.
         validation_collate: makes a validation batch, where training's does something at random.
+        carries_state: whether each batch continues the texts of the one before (`TextStreams`), so that `forward`
+            takes the state that it returned, and the data keep their order.
 
     Returns:
         The model and the facts of the run, for training.json.
@@ -256,6 +186,8 @@ def train(
     set_seed(recipe.seed)
     average, stopwatch = WeightAverage(model, recipe.average_decay), Stopwatch()
     sampler = None if lengths is None else LengthBucketSampler(lengths, recipe.batch_size, recipe.seed)
+    if carries_state:
+        sampler = SequentialSampler(train_data)
     trainer = FamilyTrainer(
         model,
         training_arguments(recipe, f"eval_{metric}", greater_is_better),
@@ -267,8 +199,13 @@ def train(
         metrics=metrics,
         learning_rates=learning_rates or {},
         validation_collate=validation_collate or collate,
+        carries_state=carries_state,
         callbacks=[average, stopwatch],
     )
+    if carries_state:
+        if trainer.args.world_size > 1:
+            raise ValueError("The state is carried from batch to batch: train this family in one process.")
+        trainer.add_callback(TextsBegin(trainer))
     trainer.train(resume_from_checkpoint=get_last_checkpoint(recipe.output) if recipe.resume else None)
     best = trainer.state.best_model_checkpoint
     load_model(average.model, str(Path(best, AVERAGE_FILE)), device=str(model.device))
@@ -290,8 +227,3 @@ def _recorded_options(recipe: Recipe) -> dict:
     for name in ("output", "resume"):
         del options[name]
     return options | {"data": recipe.data and [Path(path).name for path in recipe.data]}
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a dictionary as readable JSON."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

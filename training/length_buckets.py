@@ -1,0 +1,38 @@
+"""Batches of like lengths."""
+
+import random
+from collections.abc import Iterator
+
+from torch.utils.data import Sampler
+
+
+class LengthBucketSampler(Sampler[int]):
+    """Shuffles, sorts each pool of 50 batches by length, and shuffles the batches: little padding, little order."""
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's order; Trainer calls it, also when it resumes."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = random.Random(f"{self.seed}/{self.epoch}")
+        order = list(range(len(self.lengths)))
+        generator.shuffle(order)
+        pool = 50 * self.batch_size
+        batches = []
+        for start in range(0, len(order), pool):
+            by_length = sorted(order[start : start + pool], key=self.lengths.__getitem__)
+            batches += [by_length[i : i + self.batch_size] for i in range(0, len(by_length), self.batch_size)]
+        short = [batch for batch in batches if len(batch) < self.batch_size]
+        batches = [batch for batch in batches if len(batch) == self.batch_size]
+        generator.shuffle(batches)
+        for batch in [*batches, *short]:
+            yield from batch
