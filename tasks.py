@@ -82,6 +82,22 @@ _ROWS = (
         checkpoints=("show-attend-tell-flickr8k",),
         hub_pipeline_tag="image-to-text",
     ),
+    Task(
+        name="char-generation",
+        title="Writing",
+        paper="Graves 2013, arXiv:1308.0850; Karpathy, Johnson and Fei-Fei 2015, arXiv:1506.02078",
+        configuration="configuration_char_rnn.CharRnnConfig",
+        model="modeling_char_rnn.CharRnnForCausalLM",
+        auto_model="AutoModelForCausalLM",
+        tokenizer="PreTrainedTokenizerFast",
+        pipeline="pipeline_char_generation.CharGenerationPipeline",
+        modality="text",
+        recipe="char_rnn",
+        tab="char_generation",
+        default_checkpoint="char-lstm-shakespeare",
+        checkpoints=("char-lstm-shakespeare",),
+        hub_pipeline_tag="text-generation",
+    ),
 )
 
 TASKS = MappingProxyType({task.name: task for task in _ROWS})

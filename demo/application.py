@@ -6,6 +6,8 @@ import gradio as gr
 
 from tasks import TASKS
 
+from .char_next import CHAR_NEXT_CSS
+from .char_text import CHAR_TEXT_CSS
 from .heat_map import HEAT_MAP_CSS
 from .image_attention import IMAGE_ATTENTION_CSS
 from .served import Checkpoints
@@ -34,16 +36,20 @@ CSS = (
 #samples .grid-wrap { height: auto; min-height: 0; max-height: none; padding: 8px; }
 #samples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; padding: 0; height: auto; }
 #samples .caption-label { display: none; } /* a picture that is to be captioned has no caption yet */
+#char-beginning textarea, #char-own-text textarea { font-family: var(--font-mono); tab-size: 4; }
 @media (max-width: 480px) {
-  #direction .wrap { flex-wrap: nowrap; gap: 6px; }
-  #direction label { padding: 8px 7px; flex: 1; font-size: 13px; white-space: nowrap; }
-  #direction label span { margin-left: 5px; }
+  :is(#direction, #char-model, #char-colour) .wrap { flex-wrap: nowrap; gap: 6px; }
+  :is(#direction, #char-model, #char-colour) label { padding: 8px 7px; flex: 1; font-size: 13px; white-space: nowrap; }
+  :is(#direction, #char-model, #char-colour) label span { margin-left: 5px; }
+  #char-written { min-height: 90vh; } /* the place is there before the text, and can be scrolled to */
   .gallery-item { text-align: left !important; }
 }
 footer { display: none !important; }
 """
     + HEAT_MAP_CSS
     + IMAGE_ATTENTION_CSS
+    + CHAR_TEXT_CSS
+    + CHAR_NEXT_CSS
 )
 HEAD = '<meta name="description" content="Hindsight: sequence models that show why they answer so.">'
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines import pipeline_class
+from pipelines import Option, pipeline_class
 from tasks import Task
 
 
@@ -23,7 +23,7 @@ def option_sliders(task: Task, values: dict[str, float]) -> list[gr.Slider]:
                 known[name].minimum,
                 known[name].maximum,
                 value=value,
-                step=1 if known[name].kind == "int" else 0.05,
+                step=_step(known[name]),
                 label=name,
                 info=known[name].description,
                 min_width=200,
@@ -35,3 +35,10 @@ def option_sliders(task: Task, values: dict[str, float]) -> list[gr.Slider]:
 def named(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     """Name the options; an emptied field leaves its option to the checkpoint."""
     return {name: value for name, value in zip(names, values, strict=True) if value not in (None, "")}
+
+
+def _step(option: Option) -> float:
+    """Return the distance between values; they are counted from the smallest, and are to meet the largest."""
+    if option.kind == "int":
+        return 1
+    return 0.05 if option.minimum % 0.05 == 0 else 0.01

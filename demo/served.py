@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from html import escape
 from typing import Any, Protocol
 
@@ -21,6 +21,14 @@ class Checkpoints(Protocol):
 
     def answer(self, name: str, inputs: Any, parameters: dict | None = None) -> Any:
         """Answer a request in the Hub's schema; raise InputError for the caller's mistake."""
+        ...
+
+    def stream(self, name: str, inputs: Any, parameters: dict | None = None) -> Generator[dict, None, None]:
+        """Answer a request in the events of the Hub's schema; to close them is to end the work."""
+        ...
+
+    def inspect(self, name: str, inputs: Any, **options: Any) -> dict:
+        """Look into an input with the pipeline's own `inspect`."""
         ...
 
     def wait_until_loaded(self, timeout_seconds: float) -> bool:
@@ -46,12 +54,35 @@ def or_refusal(handler: Callable[..., tuple], num_others: int) -> Callable[..., 
     def answer(*values: Any) -> tuple:
         try:
             return handler(*values)
-        except InputError as error:
-            sentence = str(error)
-        except Exception:
-            logger.exception("The demo got no answer.")
-            sentence = CANNOT_ANSWER
-        message = gr.HTML(f'<p class="message" role="alert">{escape(sentence)}</p>', visible=True)
-        return message, *[gr.skip()] * num_others
+        except Exception as error:
+            return refusal(error), *[gr.skip()] * num_others
 
     return answer
+
+
+def or_refusal_at_any_time(handler: Callable[..., Iterator[tuple]], num_others: int) -> Callable[..., Iterator[tuple]]:
+    """Let a handler that answers bit by bit say why it cannot, or cannot go on, and leave what is on the page.
+
+    Args:
+        handler: yields new values of its outputs, the message before the others.
+        num_others: how many others.
+    """
+
+    @functools.wraps(handler)
+    def answers(*values: Any) -> Iterator[tuple]:
+        try:
+            yield from handler(*values)
+        except Exception as error:
+            yield refusal(error), *[gr.skip()] * num_others
+
+    return answers
+
+
+def refusal(error: Exception) -> gr.HTML:
+    """Return a visible message: the caller's mistake in the error's words, a fault of ours in none that tell of it."""
+    if isinstance(error, InputError):
+        sentence = str(error)
+    else:
+        logger.error("The demo got no answer.", exc_info=error)
+        sentence = CANNOT_ANSWER
+    return gr.HTML(f'<p class="message" role="alert">{escape(sentence)}</p>', visible=True)

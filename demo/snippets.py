@@ -46,6 +46,18 @@ def client_snippet(address: str, checkpoint: str, method: str, text: str, parame
     )
 
 
+def generation_client_snippet(address: str, checkpoint: str, text: str, parameters: dict[str, Any]) -> str:
+    """Write the two calls of huggingface_hub's client for text: all at once, and as it is written."""
+    options = "".join(f", {name}={value!r}" for name, value in parameters.items())
+    return (
+        "from huggingface_hub import InferenceClient\n\n"
+        f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
+        f"print(client.text_generation({_literal(text)}{options}))\n\n"
+        f"for piece in client.text_generation({_literal(text)}{options}, stream=True):\n"
+        '    print(piece, end="", flush=True)\n'
+    )
+
+
 def picture_curl_snippet(address: str, checkpoint: str, file_name: str) -> str:
     """Write the request that sends a picture, and nothing else, for a shell."""
     return (

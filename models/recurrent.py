@@ -69,6 +69,14 @@ class RecurrentState:
             memory=tuple(layer.index_select(0, rows) for layer in self.memory),
         )
 
+    def detach(self) -> "RecurrentState":
+        """Cut the state off from the gradient of what was read before it."""
+        return replace(
+            self,
+            hidden=tuple(layer.detach() for layer in self.hidden),
+            memory=tuple(layer.detach() for layer in self.memory),
+        )
+
 
 class RecurrentCells(nn.Module):
     """One step of a stack of recurrent cells.

@@ -3,8 +3,12 @@
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING, Any
 
 from tasks import TASKS
+
+if TYPE_CHECKING:
+    from . import Option
 
 _KINDS = {"int": int, "float": float, "str": str}
 
@@ -20,14 +24,18 @@ def parser(task_name: str) -> argparse.ArgumentParser:
     commands.add_argument("--device", help='such as "cpu" or "cuda:0"')
     commands.add_argument("--batch-size", type=int, help="inputs that go through the network together")
     for option in pipeline_class(TASKS[task_name]).options:
-        if option.name == "return_evidence":
-            commands.add_argument("--evidence", action="store_true", dest=option.name, help=option.description)
-        elif option.kind == "bool":
-            commands.add_argument(f"--{option.name.replace('_', '-')}", action="store_true", help=option.description)
-        else:
-            kind = _KINDS[option.kind]
-            commands.add_argument(f"--{option.name.replace('_', '-')}", type=kind, help=option.description)
+        name = "evidence" if option.name == "return_evidence" else option.name.replace("_", "-")
+        commands.add_argument(f"--{name}", dest=option.name, help=option.description, **_form(option))
     return commands
+
+
+def _form(option: "Option") -> dict[str, Any]:
+    """Say how an option is written; one that is not written is the checkpoint's."""
+    if option.kind == "bool":
+        return {"action": argparse.BooleanOptionalAction, "default": None}
+    if option.kind == "texts":
+        return {"action": "append", "type": str}
+    return {"type": _KINDS[option.kind]}
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,9 @@ from transformers import Pipeline
 GENERATION_GROUPS = ("generate_parameters", "generation_parameters", "generate_kwargs")
 """Names under which clients of the Hub's inference schema send generation options."""
 
+MAXIMUM_TEXTS = 16
+"""In an option that is a list of texts."""
+
 
 class InputError(ValueError):
     """The caller's mistake: says what was expected, what came, and what to do."""
@@ -23,18 +26,21 @@ class Option:
     """One option of a pipeline, the same for Python, HTTP and the demo."""
 
     name: str
-    kind: Literal["bool", "int", "float", "str"]
+    kind: Literal["bool", "int", "float", "str", "texts"]
+    """"texts" is one text or a list of them."""
     stage: Literal["preprocess", "forward", "postprocess"]
     description: str
     minimum: float | None = None
     maximum: float | None = None
-    """Largest number, or largest number of characters."""
+    """Largest number, or largest number of characters; of "texts" both limits are each one's characters."""
     choices: tuple[str, ...] = ()
 
     def check(self, value: Any) -> Any:
         """Return the value if it fits, or raise an InputError that says what would."""
         if not self._fits(value):
             raise InputError(f"{self.name} must be {self.expectation()}; got {shown(value)}.", field=self.name)
+        if self.kind == "texts" and isinstance(value, str):
+            return [value]
         return float(value) if self.kind == "float" else value
 
     def expectation(self) -> str:
@@ -45,6 +51,8 @@ class Option:
             return "true or false"
         if self.kind == "str":
             return f"a text of at most {self.maximum:g} characters"
+        if self.kind == "texts":
+            return f"at most {MAXIMUM_TEXTS} texts of {self.minimum:g} to {self.maximum:g} characters"
         noun = "a whole number" if self.kind == "int" else "a number"
         return f"{noun} from {self.minimum:g} to {self.maximum:g}"
 
@@ -54,10 +62,16 @@ class Option:
         if self.kind == "str":
             is_text = isinstance(value, str) and _is_unicode(value)
             return is_text and (value in self.choices if self.choices else len(value) <= self.maximum)
+        if self.kind == "texts":
+            texts = [value] if isinstance(value, str) else value
+            return isinstance(texts, (list, tuple)) and len(texts) <= MAXIMUM_TEXTS and all(map(self._fits_text, texts))
         numbers = (int,) if self.kind == "int" else (int, float)
         if isinstance(value, bool) or not isinstance(value, numbers):
             return False
         return self.minimum <= value <= self.maximum
+
+    def _fits_text(self, text: Any) -> bool:
+        return isinstance(text, str) and _is_unicode(text) and self.minimum <= len(text) <= self.maximum
 
 
 RETURN_EVIDENCE = Option(
@@ -146,6 +160,14 @@ class EvidencePipeline(Pipeline):
         Raises:
             InputError: naming the field.
         """
+        return self(inputs, **self.served_options(parameters))
+
+    def served_options(self, parameters: dict[str, Any] | None) -> dict[str, Any]:
+        """Read the options of a request of the Hub's inference schema.
+
+        Raises:
+            InputError: naming the field.
+        """
         if parameters is not None and not isinstance(parameters, dict):
             raise InputError(f"parameters must be an object; got {shown(parameters)}.", field="parameters")
         options = dict(parameters or {})
@@ -156,7 +178,7 @@ class EvidencePipeline(Pipeline):
             options |= nested or {}
         options = {name: value for name, value in options.items() if name not in self.ignored_parameters}
         self._check_names(options)  # before they become arguments: __call__ has others, such as batch_size
-        return self(inputs, **options)
+        return options
 
     def check_input(self, item: Any) -> Any:
         """Return one input if it can be answered, or raise an InputError."""

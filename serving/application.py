@@ -18,6 +18,7 @@ from .bodies import MAXIMUM_BYTES, read_request
 from .checkpoints import ServedCheckpoint, ServedCheckpoints
 from .documentation import PREDICT, describe_errors
 from .errors import add_error_handlers
+from .streaming import event_stream
 
 
 def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
@@ -54,7 +55,10 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
     @application.post("/models/{checkpoint}", **PREDICT)
     async def predict(checkpoint: str, request: Request) -> Response:
         served = checkpoints[checkpoint]
-        inputs, parameters = await read_request(request, served.task.modality)
+        inputs, parameters, stream = await read_request(request, served.task.modality)
+        if stream:
+            events = await run_in_threadpool(served.stream, inputs, parameters)
+            return event_stream(events, request.state.id)
         return JSONResponse(await run_in_threadpool(served.answer, inputs, parameters))
 
     @application.get("/docs", include_in_schema=False)

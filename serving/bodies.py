@@ -18,7 +18,7 @@ MAXIMUM_BYTES = {"text": 2**20, "image": MAXIMUM_IMAGE_BYTES, "audio": 16 * 2**2
 """Largest body of a request, by the task's modality."""
 
 
-async def read_request(request: Request, modality: str) -> tuple[Any, dict | None]:
+async def read_request(request: Request, modality: str) -> tuple[Any, dict | None, bool]:
     """Read a request in the Hub's inference schema.
 
     Args:
@@ -27,7 +27,7 @@ async def read_request(request: Request, modality: str) -> tuple[Any, dict | Non
         modality: the task's, "text", "image" or "audio".
 
     Returns:
-        The inputs and the parameters.
+        The inputs, the parameters, and whether the answer is wanted as a stream.
 
     Raises:
         RequestError: 413 or 415, or 400 when the client went away.
@@ -41,7 +41,7 @@ async def read_request(request: Request, modality: str) -> tuple[Any, dict | Non
         expected = "application/json" + ("" if modality == "text" else f", {modality}/* or application/octet-stream")
         raise RequestError(415, "unsupported_media_type", f"Content-Type must be {expected}; got {media_type!r}.")
     content = await _read_body(request, MAXIMUM_BYTES[modality])
-    return (content, _options(request.query_params)) if as_file else _parse(content, modality)
+    return (content, _options(request.query_params), False) if as_file else _parse(content, modality)
 
 
 def _options(query: Mapping[str, str]) -> dict[str, Any] | None:
@@ -68,7 +68,7 @@ async def _read_body(request: Request, maximum_bytes: int) -> bytes:
     return bytes(content)
 
 
-def _parse(content: bytes, modality: str) -> tuple[Any, dict | None]:
+def _parse(content: bytes, modality: str) -> tuple[Any, dict | None, bool]:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -79,6 +79,9 @@ def _parse(content: bytes, modality: str) -> tuple[Any, dict | None]:
         raise InputError(f"Expected the key inputs; got {shown(sorted(body))}.")
     unknown = sorted(body.keys() - {"inputs", "parameters", "options", "stream"})
     if unknown:
-        raise InputError(f"Unknown key {unknown[0]!r}. Known keys: inputs, parameters.", field=unknown[0])
+        raise InputError(f"Unknown key {unknown[0]!r}. Known keys: inputs, parameters, stream.", field=unknown[0])
     inputs = body["inputs"] if modality == "text" else decode_files(body["inputs"])
-    return inputs, body.get("parameters")
+    stream = body.get("stream")
+    if not isinstance(stream, bool | None):
+        raise InputError(f"stream must be true or false; got {shown(stream)}.", field="stream")
+    return inputs, body.get("parameters"), bool(stream)

@@ -3,13 +3,13 @@
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hub
 from hub import CheckpointError
-from pipelines import EvidencePipeline, pipeline
+from pipelines import EvidencePipeline, InputError, pipeline
 from tasks import TASKS, Task
 
 from .errors import RETRY_AFTER_SECONDS, RequestError
@@ -55,13 +55,38 @@ class ServedCheckpoint:
             InputError: the caller's mistake.
             RequestError: 503 while there is no model.
         """
+        loaded = self._loaded()
+        with self._lock:
+            return loaded.serve(inputs, parameters)
+
+    def stream(self, inputs: Any, parameters: dict | None) -> Iterator[dict]:
+        """Answer one request in the events of the Hub's schema, as they are written; nobody waits for them.
+
+        Raises:
+            InputError: the caller's mistake, at once; also for a task that has no stream.
+            RequestError: 503 while there is no model.
+        """
+        loaded = self._loaded()
+        if not hasattr(loaded, "serve_stream"):
+            raise InputError(f"stream must be false: {self.task.name} answers all at once.", field="stream")
+        return loaded.serve_stream(inputs, parameters)
+
+    def inspect(self, inputs: Any, **options: Any) -> dict:
+        """Look into an input with the pipeline's own `inspect`.
+
+        Raises:
+            InputError: the caller's mistake.
+            RequestError: 503 while there is no model.
+        """
+        return self._loaded().inspect(inputs, **options)
+
+    def _loaded(self) -> EvidencePipeline:
         if self.failure is not None:
             raise RequestError(503, "checkpoint_failed", f"{self.folder.name} cannot be served; GET /ready says why.")
         if self._pipeline is None:
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             raise RequestError(503, "not_ready", f"{self.folder.name} is still being loaded; try again.", headers)
-        with self._lock:
-            return self._pipeline.serve(inputs, parameters)
+        return self._pipeline
 
 
 class ServedCheckpoints:
@@ -118,3 +143,11 @@ class ServedCheckpoints:
     def answer(self, name: str, inputs: Any, parameters: dict | None = None) -> Any:
         """Answer one request to the checkpoint of that name."""
         return self[name].answer(inputs, parameters)
+
+    def stream(self, name: str, inputs: Any, parameters: dict | None = None) -> Iterator[dict]:
+        """Answer one request to the checkpoint of that name in events."""
+        return self[name].stream(inputs, parameters)
+
+    def inspect(self, name: str, inputs: Any, **options: Any) -> dict:
+        """Look into an input with the checkpoint of that name."""
+        return self[name].inspect(inputs, **options)

@@ -30,6 +30,10 @@ _REQUEST = {
             '"data:image/png;base64,…". No other URL is fetched.'
         },
         "parameters": {"type": "object", "description": "Options; GET /models lists those of each checkpoint."},
+        "stream": {
+            "type": "boolean",
+            "description": "For text-generation: answer in server-sent events, one a character, as it is written.",
+        },
     },
 }
 
@@ -63,6 +67,26 @@ _ANSWERS = {
                     "token_log_probabilities": [-0.61, -0.09],
                 },
                 "score_parts": {"log_probability": -0.70, "length_denominator": 2.0, "coverage_penalty": 0.0},
+            }
+        ]
+    },
+    "text-generation": {"value": [{"generated_text": "king is here"}]},
+    "text-generation with evidence": {
+        "value": [
+            {
+                "generated_text": "ki",
+                "evidence": {
+                    "characters": ["k", "i"],
+                    "log_probabilities": [-2.71, -0.52],
+                    "activations": [
+                        {
+                            "unit": "memory.2.137",
+                            "feature": "position in line",
+                            "correlation": 0.62,
+                            "values": [0.11, 0.14],
+                        }
+                    ],
+                },
             }
         ]
     },
@@ -101,7 +125,10 @@ PREDICT = {
     "responses": {
         200: {
             "description": "What the pipeline returns: a list of results, best first.",
-            "content": {"application/json": {"schema": {}, "examples": _ANSWERS}},
+            "content": {
+                "application/json": {"schema": {}, "examples": _ANSWERS},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
         },
         **describe_errors(*ERROR_MEANINGS),
     },

@@ -13,6 +13,7 @@ logger = logging.getLogger("hindsight")
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
 RETRY_AFTER_SECONDS = 2
+SERVER_FAULT = "Something went wrong on our side; the log has it under this request's id."
 
 
 class RequestError(Exception):
@@ -35,8 +36,7 @@ def add_error_handlers(application: FastAPI) -> None:
             response = await call_next(request)
         except Exception:
             logger.exception("Request %s failed.", request.state.id)
-            message = "Something went wrong on our side; the log has it under this request's id."
-            response = error_response(request, 500, "internal", message)
+            response = error_response(request, 500, "internal", SERVER_FAULT)
         response.headers["X-Request-Id"] = request.state.id
         return response
 

@@ -59,6 +59,7 @@ class TestEveryTask:
                 "int": [1.5, True, "3", (option.minimum or 0) - 1, (option.maximum or 0) + 1],
                 "float": [float("nan"), float("inf"), "1", (option.minimum or 0) - 0.1, (option.maximum or 0) + 0.1],
                 "str": [5, "\ud800", "x" * 2000],
+                "texts": [5, [5], "", ["\ud800"], ["x" * 2000], ["x"] * 17],
             }
             for value in wrong[option.kind]:
                 with pytest.raises(InputError, match=option.name) as caught:

@@ -249,16 +249,16 @@ class TestMedia:
 
     @pytest.mark.parametrize("media_type", ["image/png", "application/octet-stream", ""])
     def test_a_file_is_the_input(self, media_type):
-        assert self.read(b"\x89PNG", media_type, "image") == (b"\x89PNG", None)
+        assert self.read(b"\x89PNG", media_type, "image") == (b"\x89PNG", None, False)
 
     def test_a_files_options_stand_in_the_address(self):
         query = {"num_beams": "5", "return_evidence": "true", "length_normalization": "gnmt"}
         expected = {"num_beams": 5, "return_evidence": True, "length_normalization": "gnmt"}
-        assert self.read(b"\x89PNG", "image/png", "image", query) == (b"\x89PNG", expected)
+        assert self.read(b"\x89PNG", "image/png", "image", query) == (b"\x89PNG", expected, False)
 
     def test_base64_in_json_is_the_file(self):
         content = json.dumps({"inputs": base64.b64encode(b"RIFF").decode(), "parameters": {"top_k": 1}}).encode()
-        assert self.read(content, "application/json", "audio") == (b"RIFF", {"top_k": 1})
+        assert self.read(content, "application/json", "audio") == (b"RIFF", {"top_k": 1}, False)
 
     def test_what_is_neither_is_refused(self):
         with pytest.raises(RequestError, match=r"image/\*.*'audio/wav'"):

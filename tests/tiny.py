@@ -13,13 +13,16 @@ from PIL import Image
 from transformers import PreTrainedModel
 
 from models.configuration_attention_nmt import AttentionNmtConfig
+from models.configuration_char_rnn import CharRnnConfig
 from models.configuration_show_attend_tell import ShowAttendTellConfig
 from models.image_processing_show_attend_tell import ShowAttendTellImageProcessor
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
+from models.modeling_char_rnn import CharRnnForCausalLM
 from models.modeling_show_attend_tell import ShowAttendTellForImageCaptioning
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
 from training.attention_nmt import train_tokenizer
 from training.caption_vocabulary import train_tokenizer as train_caption_tokenizer
+from training.char_rnn import build_tokenizer
 from training.parallel_text import ParallelSplit
 
 SENTENCES = (
@@ -147,7 +150,33 @@ def _show_attend_tell(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
     return model, {"tokenizer": tokenizer, "image_processor": processor}
 
 
+def char_rnn_config(**options: Any) -> CharRnnConfig:
+    """Return a configuration of two layers of 7 units."""
+    small = {"vocab_size": 9, "num_hidden_layers": 2, "hidden_size": 7, "embedding_size": 5}
+    return CharRnnConfig(**{**small, **options})
+
+
+def char_rnn_model(**options: Any) -> CharRnnForCausalLM:
+    """Return a seeded model in evaluation mode whose distributions are not flat."""
+    torch.manual_seed(0)
+    model = CharRnnForCausalLM(char_rnn_config(**options)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(std=0.3 if "bias" in name else 0.7)
+    return model
+
+
+def _char_rnn(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
+    tokenizer = build_tokenizer("".join(SENTENCES))
+    vocabulary = tokenizer.get_vocab()
+    model = char_rnn_model(vocab_size=len(vocabulary), bos_token_id=vocabulary["\n"])
+    model.generation_config.max_new_tokens = 12
+    model.generation_config.do_sample = False
+    return model, {"tokenizer": tokenizer}
+
+
 TINY = {
+    "char-generation": TinyFamily(build=_char_rnn, inputs=("The ", "A man in a red shirt", "Ein")),
     "attention-translation": TinyFamily(build=_attention_nmt, inputs=SENTENCES[:3]),
     "captioning": TinyFamily(
         build=_show_attend_tell, inputs=tuple(_png(picture(seed, 30 + 10 * seed, 40)) for seed in range(3))

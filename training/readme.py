@@ -15,7 +15,7 @@ BEGIN, END = "<!-- models: written by `python -m training.readme` -->", "<!-- en
 def table() -> str:
     """Return the table of every shipped checkpoint that was measured."""
     rows = [row for task in TASKS.values() for name in task.checkpoints for row in _rows(task, hub.CHECKPOINTS / name)]
-    return "\n".join(["| checkpoint | split | measured here | published |", "|---|---|---|---|", *rows])
+    return "\n".join(["| checkpoint | split | measured here | to compare with |", "|---|---|---|---|", *rows])
 
 
 def _rows(task: Task, folder: Path) -> list[str]:

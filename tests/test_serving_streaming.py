@@ -1,0 +1,133 @@
+"""Streaming over a real port: huggingface_hub's client, curl's view of it, and what cannot be streamed."""
+
+import asyncio
+import json
+import threading
+import time
+
+import httpx
+import pytest
+import uvicorn
+from huggingface_hub import InferenceClient
+
+from serving.application import create_application
+from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.streaming import event_stream
+from tasks import TASKS
+from training.export import save_checkpoint
+
+from .tiny import TINY
+
+PROMPT = "A dog "
+
+
+def serve(folder, name):
+    """Save a task's tiny checkpoint and serve it."""
+    model, processors = TINY[name].build(folder)
+    if name == "char-generation":
+        model.generation_config.do_sample = True
+    save_checkpoint(folder / name, TASKS[name], model, list(processors.values()), {})
+    return ServedCheckpoint(folder / name, TASKS[name])
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("streaming")
+    served = ServedCheckpoints([serve(folder, name) for name in ("char-generation", "attention-translation")])
+    server = uvicorn.Server(uvicorn.Config(create_application(served), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    assert served.wait_until_loaded(60)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/models"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def client(address):
+    return InferenceClient(base_url=f"{address}/char-generation")
+
+
+def test_the_hubs_client_writes_streams_and_tells_details(client):
+    options = {"seed": 3, "max_new_tokens": 20, "temperature": 0.9, "top_p": 0.95}
+    text = client.text_generation(PROMPT, **options)
+    assert len(text) == 20
+    pieces = list(client.text_generation(PROMPT, stream=True, **options))
+    assert len(pieces) == 20 and "".join(pieces) == text
+
+    whole = client.text_generation(PROMPT, details=True, top_n_tokens=2, **options)
+    assert whole.generated_text == text and whole.details.finish_reason == "length" and whole.details.seed == 3
+    events = list(client.text_generation(PROMPT, stream=True, details=True, **options))
+    assert [event.token.id for event in events] == [token.id for token in whole.details.tokens]
+    assert events[-1].generated_text == text and events[-1].details.generated_tokens == 20
+    stopped = client.text_generation(PROMPT, seed=3, max_new_tokens=500, stop=["e"], return_full_text=True)
+    assert stopped.startswith(PROMPT) and stopped.endswith("e")
+
+
+def test_a_stream_is_server_sent_events(address):
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 3, "seed": 1}, "stream": True}
+    response = httpx.post(f"{address}/char-generation", json=body)
+    assert response.status_code == 200 and response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["x-request-id"] and response.headers["cache-control"] == "no-store"
+    lines = response.text.split("\n\n")
+    assert lines.pop() == ""
+    events = [json.loads(line.removeprefix("data:")) for line in lines]
+    assert len(events) == 3 and all(line.startswith("data:{") for line in lines)
+    body["stream"] = False
+    assert (
+        events[-1]["generated_text"] == httpx.post(f"{address}/char-generation", json=body).json()[0]["generated_text"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"inputs": "", "stream": True}, "empty"),
+        ({"inputs": "é", "stream": True}, "'é'"),
+        ({"inputs": PROMPT, "stream": "yes"}, "stream must be true or false"),
+        ({"inputs": PROMPT, "stream": True, "parameters": {"top_k": -1}}, "top_k"),
+        ({"inputs": PROMPT, "stream": True, "parameters": {"num_return_sequences": 2}}, "num_return_sequences"),
+    ],
+)
+def test_a_mistake_is_an_error_not_a_stream(address, body, words):
+    response = httpx.post(f"{address}/char-generation", json=body)
+    assert response.status_code == 422 and words in response.json()["error"]
+
+
+def test_what_answers_all_at_once_does_not_stream(address):
+    response = httpx.post(f"{address}/attention-translation", json={"inputs": PROMPT, "stream": True})
+    assert response.status_code == 422 and "stream must be false" in response.json()["error"]
+
+
+def test_text_grows_while_it_is_written(address):
+    """A text of 5,000 characters takes the tiny network a while; its beginning is there long before its end."""
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 5000, "seed": 1}, "stream": True}
+    times = []
+    with httpx.stream("POST", f"{address}/char-generation", json=body, timeout=60) as response:
+        times = [time.monotonic() for line in response.iter_lines() if line]
+    assert len(times) == 5000 and times[0] - times[-1] < -0.2
+
+
+def test_who_hangs_up_stops_the_writing(address):
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 5000, "seed": 1}, "stream": True}
+    with httpx.stream("POST", f"{address}/char-generation", json=body) as response:
+        next(response.iter_lines())
+    started = time.monotonic()
+    assert httpx.post(f"{address}/char-generation", json={"inputs": PROMPT}).status_code == 200
+    assert time.monotonic() - started < 2
+
+
+def test_a_failure_in_the_middle_is_the_last_event_and_tells_nothing(caplog):
+    def events():
+        yield {"token": {"text": "A"}}
+        raise RuntimeError("a secret path")
+
+    async def collect():
+        return [part async for part in event_stream(events(), "the-id").body_iterator]
+
+    text = "".join(asyncio.run(collect()))
+    assert '"text": "A"' in text and "secret" not in text
+    assert json.loads(text.rstrip().split("data:")[-1])["error_type"] == "generation"
+    assert "the-id" in caplog.text and "a secret path" in caplog.text
