@@ -1,5 +1,10 @@
 """Fixtures that several test files share: each family's tiny checkpoint, and the running demo."""
 
+import os
+
+# Before torch reads it: sums on other numbers of threads differ in their last bits, and processes are compared.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import socket
 import subprocess
 import sys
