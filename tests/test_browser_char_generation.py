@@ -35,6 +35,7 @@ def set_length(tab, characters):
 
 def write(tab, beginning):
     tab.fill("#char-beginning textarea", beginning)
+    tab.wait_for_timeout(300)  # the page hears of it a moment later
     tab.click("#char-write")
 
 
@@ -180,6 +181,8 @@ def test_the_programs_write_what_the_page_writes(tab):
         pytest.skip("the programs are the same at every width")
     set_length(tab, 20)
     tab.fill("#char-seed input, #char-seed textarea", "7")
+    tab.keyboard.press("Tab")
+    tab.wait_for_timeout(500)
     write(tab, "ROMEO:\n")
     tab.wait_for_selector("#char-status >> text=Seed 7")
     tab.click("#char-programs >> text=Use via API")
