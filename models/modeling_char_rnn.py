@@ -176,9 +176,11 @@ class CharRnnForCausalLM(PreTrainedModel, GenerationMixin):
     def fast_step(self) -> StepFunction:
         """Return the fastest single step for one text that this device and this configuration have.
 
-        On a CPU and for plain LSTM layers that is a copy with weights of eight bits (`QuantizedStep`).
+        On a CPU and for plain LSTM layers that is a copy with weights of eight bits (`QuantizedStep`), unless float64
+        was asked for, which nobody does for speed.
         """
-        if self.device.type == "cpu" and self.config.cell_type == "lstm" and not self.config.layer_norm:
+        is_plain = self.config.cell_type == "lstm" and not self.config.layer_norm
+        if self.device.type == "cpu" and is_plain and self.dtype != torch.float64:
             table = torch.eye(self.config.vocab_size) if self.embedding is None else self.embedding.weight
             return QuantizedStep(table, self.layers, self.output_projection)
         return self.exact_step

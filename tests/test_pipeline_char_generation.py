@@ -141,6 +141,15 @@ class TestOptions:
         assert "".join(strict.stream("A d", max_new_tokens=200, seed=1)) == text
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_other_precisions_write_and_look_too(folder, write, dtype):
+    other = pipeline("char-generation", model=str(folder), device="cpu", dtype=dtype)
+    assert str(other.model.dtype) == f"torch.{dtype}"
+    assert len(text_of(other(PROMPT, seed=1))) == 12
+    expected = write.inspect(PROMPT)["nats_per_character"]
+    assert other.inspect(PROMPT)["nats_per_character"] == pytest.approx(expected, rel=0.02)
+
+
 class TestEvidence:
     def test_it_is_about_the_characters_of_the_answer(self, write):
         (result,) = write(PROMPT, seed=1, return_evidence=True, units=["hidden.1.0", "memory.2.3"])
