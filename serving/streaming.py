@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from starlette.responses import StreamingResponse
 
-from pipelines import InputError
-
 from .errors import SERVER_FAULT
 
 logger = logging.getLogger("hindsight")
@@ -31,8 +29,6 @@ def _encoded(events: Iterable[dict], request_id: str) -> Iterator[str]:
             if time.monotonic() - sent >= FLUSH_SECONDS:
                 yield "".join(pending)
                 pending, sent = [], time.monotonic()
-    except InputError as error:
-        pending.append(_data({"error": str(error), "error_type": "validation"}))
     except Exception:  # the status was sent long ago; what is left is to end with an event that says so
         logger.exception("Request %s failed while it was streamed.", request_id)
         pending.append(_data({"error": SERVER_FAULT, "error_type": "generation"}))
