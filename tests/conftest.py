@@ -8,6 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,8 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvicorn
+from fastapi.testclient import TestClient
 
 from pipelines import EvidencePipeline, pipeline
+from serving.application import create_application
+from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
 from tasks import TASKS, Task
 from training.export import save_checkpoint
 
@@ -48,6 +53,34 @@ def tiny_checkpoint(request, tmp_path_factory) -> TinyCheckpoint:
     model, processors = family.build(folder)
     save_checkpoint(folder / "tiny", TASKS[request.param], model, list(processors.values()), {})
     return TinyCheckpoint(TASKS[request.param], family, folder / "tiny")
+
+
+@pytest.fixture(scope="module")
+def served(tiny_checkpoint) -> ServedCheckpoints:
+    """What the service serves: a tiny checkpoint, unless a module says otherwise."""
+    return ServedCheckpoints([ServedCheckpoint(tiny_checkpoint.folder, tiny_checkpoint.task)])
+
+
+@pytest.fixture(scope="module")
+def client(served) -> Iterator[TestClient]:
+    """Ask the service without a port."""
+    with TestClient(create_application(served), raise_server_exceptions=False) as client:
+        assert served.wait_until_loaded(60)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def address(served) -> Iterator[str]:
+    """Serve on a real port."""
+    server = uvicorn.Server(uvicorn.Config(create_application(served), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    assert served.wait_until_loaded(60)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
 
 
 @dataclass(frozen=True)

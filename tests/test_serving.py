@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from huggingface_hub import InferenceClient
@@ -24,18 +23,6 @@ from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
 from serving.errors import MOUNTED_ERROR_HANDLERS, RequestError
 
 from .tiny import in_json
-
-
-@pytest.fixture(scope="module")
-def served(tiny_checkpoint):
-    return ServedCheckpoints([ServedCheckpoint(tiny_checkpoint.folder, tiny_checkpoint.task)])
-
-
-@pytest.fixture(scope="module")
-def client(served):
-    with TestClient(create_application(served), raise_server_exceptions=False) as client:
-        assert served.wait_until_loaded(60)
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -265,20 +252,6 @@ class TestMedia:
             self.read(b"", "audio/wav", "image")
         with pytest.raises(InputError, match="base64"):
             self.read(b'{"inputs": "no base64!"}', "application/json", "image")
-
-
-@pytest.fixture(scope="module")
-def address(served):
-    """Serve the tiny checkpoint on a real port."""
-    server = uvicorn.Server(uvicorn.Config(create_application(served), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    assert served.wait_until_loaded(60)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture

@@ -4,20 +4,14 @@ import base64
 import http.client
 import json
 import struct
-import threading
-import time
 import zlib
 
 import pytest
-import uvicorn
-from fastapi.testclient import TestClient
 from huggingface_hub import InferenceClient
 
 import pipelines.image_input
 from pipelines.base64_input import MAXIMUM_FILES, decode_files
-from serving.application import create_application
 from serving.bodies import MAXIMUM_BYTES
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
 
 from .pictures import encoded, noise
 
@@ -30,34 +24,8 @@ def in_base64(content):
 
 
 @pytest.fixture(scope="module")
-def served(tiny_checkpoint):
-    return ServedCheckpoints([ServedCheckpoint(tiny_checkpoint.folder, tiny_checkpoint.task)])
-
-
-@pytest.fixture(scope="module")
-def client(served):
-    with TestClient(create_application(served), raise_server_exceptions=False) as client:
-        assert served.wait_until_loaded(60)
-        yield client
-
-
-@pytest.fixture(scope="module")
 def pipe(tiny_checkpoint):
     return tiny_checkpoint.pipeline()
-
-
-@pytest.fixture(scope="module")
-def address(served):
-    """Serve the tiny checkpoint on a real port."""
-    server = uvicorn.Server(uvicorn.Config(create_application(served), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    assert served.wait_until_loaded(60)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 def refused(response, status, code, *words):
