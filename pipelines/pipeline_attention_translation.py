@@ -26,11 +26,6 @@ class AttentionTranslationPipeline(EvidencePipeline):
     T lists of S weights that sum to 1; `token_log_probabilities` (T, nats); and `score_parts`.
     """
 
-    _load_tokenizer = True
-    _load_processor = False
-    _load_image_processor = False
-    _load_feature_extractor = False
-
     options = (
         NUM_BEAMS,
         Option("num_return_sequences", "int", "forward", "Translations to return, at most num_beams.", 1, 16),

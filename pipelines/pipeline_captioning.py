@@ -34,10 +34,7 @@ class CaptioningPipeline(EvidencePipeline):
     animation's other frames, `notices` says so.
     """
 
-    _load_tokenizer = True
-    _load_processor = False
     _load_image_processor = True
-    _load_feature_extractor = False
 
     options = (
         NUM_BEAMS,

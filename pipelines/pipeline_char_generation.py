@@ -29,11 +29,6 @@ class CharGenerationPipeline(EvidencePipeline):
     `stream` yields the same text piece by piece; `inspect` looks into a given text.
     """
 
-    _load_tokenizer = True
-    _load_processor = False
-    _load_image_processor = False
-    _load_feature_extractor = False
-
     options = (
         Option("max_new_tokens", "int", "forward", "Longest text, in characters.", 1, MAXIMUM_NEW_TOKENS),
         Option("num_return_sequences", "int", "forward", "Texts to write, each with the next seed.", 1, 16),

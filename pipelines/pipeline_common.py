@@ -125,6 +125,10 @@ class EvidencePipeline(Pipeline):
     `_forward` returns one key with a list, an entry for each input.
     """
 
+    _load_tokenizer = True
+    _load_processor = False
+    _load_image_processor = False
+    _load_feature_extractor = False
     _load_video_processor = False  # transformers looks for one beside every image processor
 
     options: ClassVar[tuple[Option, ...]] = (RETURN_EVIDENCE,)
