@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from .attention_decoder import AttentionNmtDecoder, DecoderState, SourceMemory
@@ -25,6 +25,7 @@ from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
 from .decoding import DecodingOptions, Hypothesis, StepFunction, score_targets
 from .recurrent import BidirectionalEncoder
+from .recurrent_generation import RecurrentGenerationMixin
 
 
 class AttentionNmtEncoder(nn.Module):
@@ -70,13 +71,12 @@ class AttentionNmtEncoder(nn.Module):
         return BaseModelOutput(last_hidden_state=self.annotation_dropout(self.recurrent(embedded, mask.bool())))
 
 
-class AttentionNmtForConditionalGeneration(PreTrainedModel, GenerationMixin):
+class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationMixin):
     """Translates; every step tells which source pieces it looked at."""
 
     config_class = AttentionNmtConfig
     main_input_name = "input_ids"
     base_model_prefix = ""
-    _is_stateful = True
     _tied_weights_keys = {
         "decoder.embedding.weight": "encoder.embedding.weight",
         "output_projection.weight": "encoder.embedding.weight",
@@ -241,11 +241,3 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "encoder_outputs": encoder_outputs,
             "use_cache": use_cache,
         }
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False
-
-    @staticmethod
-    def _reorder_cache(past_key_values: DecoderState, beam_idx: Tensor) -> DecoderState:
-        return past_key_values.select(beam_idx)

@@ -19,12 +19,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .configuration_char_rnn import CharRnnConfig
 from .quantized_char_rnn import QuantizedStep
 from .recurrent import RecurrentState
+from .recurrent_generation import RecurrentGenerationMixin
 from .recurrent_layer import RecurrentLayer
 
 StepFunction = Callable[[int, RecurrentState], tuple[Tensor, RecurrentState]]
@@ -48,7 +49,7 @@ def variational_dropout(values: Tensor, share: float, training: bool) -> Tensor:
     return values * kept
 
 
-class CharRnnForCausalLM(PreTrainedModel, GenerationMixin):
+class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin):
     """Predicts each character of a text from those before it.
 
     A text is taken to begin after the character `config.bos_token_id`, so that its first character is predicted too.
@@ -57,7 +58,6 @@ class CharRnnForCausalLM(PreTrainedModel, GenerationMixin):
     config_class = CharRnnConfig
     main_input_name = "input_ids"
     base_model_prefix = ""
-    _is_stateful = True
 
     def __init__(self, config: CharRnnConfig):
         super().__init__(config)
@@ -274,11 +274,3 @@ class CharRnnForCausalLM(PreTrainedModel, GenerationMixin):
             "attention_mask": attention_mask,
             "use_cache": use_cache,
         }
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False
-
-    @staticmethod
-    def _reorder_cache(past_key_values: RecurrentState, beam_idx: Tensor) -> RecurrentState:
-        return past_key_values.select(beam_idx)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from .beam_search import beam_search
@@ -28,18 +28,18 @@ from .caption_losses import doubly_stochastic_penalty, hard_attention_loss
 from .configuration_show_attend_tell import ShowAttendTellConfig
 from .decoding import DecodingOptions, Hypothesis, StepFunction, score_targets
 from .image_encoder import ImageEncoder
+from .recurrent_generation import RecurrentGenerationMixin
 
 BASELINE_DECAY = 0.9
 """Of the moving average that hard attention's reward is compared with (section 4.1)."""
 
 
-class ShowAttendTellForImageCaptioning(PreTrainedModel, GenerationMixin):
+class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin):
     """Describes pictures; every word tells which places it was read from."""
 
     config_class = ShowAttendTellConfig
     main_input_name = "pixel_values"
     base_model_prefix = ""
-    _is_stateful = True
     _tied_weights_keys = {"output_projection.weight": "decoder.embedding.weight"}
 
     def __init__(self, config: ShowAttendTellConfig):
@@ -297,14 +297,6 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, GenerationMixin):
             "encoder_outputs": encoder_outputs,
             "use_cache": use_cache,
         }
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False
-
-    @staticmethod
-    def _reorder_cache(past_key_values: CaptionState, beam_idx: Tensor) -> CaptionState:
-        return past_key_values.select(beam_idx)
 
 
 def _all_places(memory: GridMemory) -> Tensor:

@@ -16,7 +16,7 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from .translation_metrics import Metric
+from .metric import Metric
 
 PUNCTUATION = ".?!,:;-'`\"()[]{}"
 """What our own tokeniser takes off both ends of a word."""

@@ -21,7 +21,7 @@ from .dynamic_evaluation import SEGMENT_LENGTH, choose_learning_rate, dynamic_na
 from .interpretable_units import find_units
 from .json_files import write_json
 from .kneser_ney import KneserNey, largest_order
-from .translation_metrics import Metric
+from .metric import Metric
 
 CHUNK_LENGTH = 2000
 """Characters that are scored at once; the state goes on, so the result does not depend on it."""

@@ -1,22 +1,11 @@
 """Scores of translations: sacreBLEU with signatures, chrF, BLEU by source length."""
 
-from dataclasses import dataclass
-
 from sacrebleu.metrics import BLEU, CHRF
+
+from .metric import Metric
 
 LENGTH_BUCKETS = ((1, 7), (8, 10), (11, 13), (14, 17), (18, 23), (24, 1000))
 """Source lengths in words, first and last."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number of an evaluation."""
-
-    name: str
-    """The Hub's name of the metric, such as "sacrebleu"."""
-    title: str
-    value: float
-    signature: str
 
 
 def corpus_scores(translations: list[str], references: list[str]) -> list[Metric]:
