@@ -38,9 +38,21 @@ MUST_NOT_IMPORT = {"demo": {"torch", "transformers"}, "serving": {"torch"}}
 # Whoever loads a published checkpoint must have these, and need have nothing else.
 COPIED_FILES_MAY_IMPORT = {"torch", "transformers", "huggingface_hub"}
 
-# These read pictures: transformers' own image classes need the same two.
-IMAGE_FILES = {f"pipelines/image_{part}.py" for part in ("input", "decoding", "colours", "headers")}
-IMAGE_FILES_MAY_IMPORT = {"PIL", "numpy"}
+# These read pictures and sound: transformers' own image and audio classes need arrays too.
+FURTHER_IMPORTS = {
+    "pipelines/image_input.py": {"PIL", "numpy"},
+    "pipelines/image_decoding.py": {"PIL", "numpy"},
+    "pipelines/image_colours.py": {"PIL", "numpy"},
+    "pipelines/image_headers.py": {"PIL", "numpy"},
+    "models/feature_extraction_blstm_ctc.py": {"numpy"},
+    "pipelines/audio_input.py": {"numpy"},
+    "pipelines/audio_decoding.py": {"numpy", "soundfile"},
+    "pipelines/audio_waveform.py": {"numpy", "soxr"},
+    "pipelines/ctc_beam_search.py": {"ctc_beam_decoder"},
+    "pipelines/long_audio.py": {"numpy"},
+    "pipelines/speech_reading.py": {"numpy"},
+    "pipelines/speech_streaming.py": {"numpy"},
+}
 
 COPIED_FOLDERS = ("models", "pipelines")
 NOT_COPIED = {"pipelines/__init__.py", "pipelines/__main__.py"}
@@ -96,7 +108,7 @@ def copied_file_complaint(path: str, imported: Import) -> str | None:
     target = imported.module.split(".")[0]
     if imported.num_dots == 0 and target in OURS:
         return f"{target} does not exist where this file is copied to; write `from .sibling import name`"
-    may_import = COPIED_FILES_MAY_IMPORT | (IMAGE_FILES_MAY_IMPORT if path in IMAGE_FILES else set())
+    may_import = COPIED_FILES_MAY_IMPORT | FURTHER_IMPORTS.get(path, set())
     if imported.num_dots == 0 and target not in may_import | sys.stdlib_module_names:
         allowed = ", ".join(sorted(may_import))
         return f"{target} is not installed where this file is copied to; besides Python there are {allowed}"

@@ -67,13 +67,13 @@ def unpinned(text: str) -> list[str]:
     """List the lines of a requirements file that do not name one exact version."""
     lines = [line.strip() for line in text.splitlines()]
     requirements = [line for line in lines if line and not line.startswith(("#", "-r "))]
-    return [line for line in requirements if not re.fullmatch(r"[\w.\[\]-]+==[\w.]+", line)]
+    return [line for line in requirements if not re.fullmatch(r"[\w.\[\]-]+==[\w.]+(; .+)?", line)]
 
 
 def pins(name: str) -> dict[str, str]:
     """Map each package of a requirements file to its version."""
     lines = (ROOT / name).read_text().splitlines()
-    pairs = [line.strip().split("==") for line in lines if "==" in line and not line.startswith("#")]
+    pairs = [line.split(";")[0].strip().split("==") for line in lines if "==" in line and not line.startswith("#")]
     return {package.lower().replace("_", "-"): version for package, version in pairs}
 
 
