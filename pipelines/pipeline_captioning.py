@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .base64_input import decode_files
+from .file_pipeline import FilePipeline
 from .image_input import ReadImage, read_image
 from .pipeline_common import (
     LENGTH_NORMALIZATION,
     LENGTH_PENALTY,
     NUM_BEAMS,
     RETURN_EVIDENCE,
-    EvidencePipeline,
     InputError,
     Option,
     check_text,
@@ -24,7 +23,7 @@ MAXIMUM_CHARACTERS = 1000
 """Of a caption to score."""
 
 
-class CaptioningPipeline(EvidencePipeline):
+class CaptioningPipeline(FilePipeline):
     """Describes a picture; returns hypotheses, best first: `generated_text` and `score`.
 
     A picture is a path, the bytes of a file, a PIL image or a NumPy array; `read_image` tells the rest. With
@@ -72,13 +71,6 @@ class CaptioningPipeline(EvidencePipeline):
             many = isinstance(inputs, (list, tuple))
             inputs = [_Remote(item, hosts) for item in inputs] if many else _Remote(inputs, hosts)
         return super().__call__(inputs, batch_size=batch_size, **options)
-
-    def serve(self, inputs: Any, parameters: dict[str, Any] | None = None) -> Any:
-        """Answer a request: the bytes of files, or texts in base64; no text of a request is taken for a path."""
-        are_files = isinstance(inputs, bytes) or (
-            isinstance(inputs, list) and all(isinstance(item, bytes) for item in inputs)
-        )
-        return super().serve(inputs if are_files else decode_files(inputs), parameters)
 
     def check_input(self, item: Any) -> ReadImage:
         """Return an upright RGB picture, not much larger than the network reads, or raise an InputError."""

@@ -164,7 +164,13 @@ class EvidencePipeline(Pipeline):
         Raises:
             InputError: naming the field.
         """
-        return self(inputs, **self.served_options(parameters))
+        results = self(inputs, **self.served_options(parameters))
+        is_many = isinstance(inputs, list)
+        return [self.as_response(some) for some in results] if is_many else self.as_response(results)
+
+    def as_response(self, results: list[dict]) -> Any:
+        """Return one input's results in the form that the Hub's schema of the task asks for: this list, mostly."""
+        return results
 
     def served_options(self, parameters: dict[str, Any] | None) -> dict[str, Any]:
         """Read the options of a request of the Hub's inference schema.

@@ -14,7 +14,7 @@ from pipelines.pipeline_common import shown
 
 from .errors import RequestError
 
-MAXIMUM_BYTES = {"text": 2**20, "image": MAXIMUM_IMAGE_BYTES, "audio": 16 * 2**20}
+MAXIMUM_BYTES = {"text": 2**20, "image": MAXIMUM_IMAGE_BYTES, "audio": 32 * 2**20}
 """Largest body of a request, by the task's modality."""
 
 

@@ -90,6 +90,27 @@ _ANSWERS = {
             }
         ]
     },
+    "automatic-speech-recognition": {
+        "value": {
+            "text": "TWO",
+            "score": -0.31,
+            "chunks": [{"text": "TWO", "timestamp": [0.4, 0.76], "confidence": 0.97}],
+        }
+    },
+    "automatic-speech-recognition with evidence": {
+        "value": {
+            "text": "O",
+            "score": -0.36,
+            "chunks": [{"text": "O", "timestamp": [0.04, 0.08], "confidence": 0.91}],
+            "evidence": {
+                "labels": ["", " ", "O"],
+                "frame_seconds": 0.04,
+                "log_probabilities": [[-0.11, -2.9, -3.1], [-1.6, -3.2, -0.29]],
+                "alignment": [0, 2],
+            },
+            "score_parts": {"acoustic": -0.36, "language_model": 0.0, "word_bonus": 0.0, "hot_words": 0.0},
+        }
+    },
 }
 """Shapes of answers, with invented numbers, by the names of `_request_examples`."""
 
@@ -124,7 +145,8 @@ PREDICT = {
     "summary": "Answer in the Hugging Face inference schema of the checkpoint's task",
     "responses": {
         200: {
-            "description": "What the pipeline returns: a list of results, best first.",
+            "description": "What the pipeline returns: a list of results, best first; of speech the best one, "
+            "with the others as its `alternatives`.",
             "content": {
                 "application/json": {"schema": {}, "examples": _ANSWERS},
                 "text/event-stream": {"schema": {"type": "string"}},
@@ -139,6 +161,7 @@ PREDICT = {
                 "application/json": {"schema": _REQUEST, "examples": _request_examples()},
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
                 "image/*": {"schema": {"type": "string", "format": "binary"}},
+                "audio/*": {"schema": {"type": "string", "format": "binary"}},
             },
         }
     },

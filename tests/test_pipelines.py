@@ -25,16 +25,20 @@ def tiny_pipeline(tiny_checkpoint):
     return tiny_checkpoint.pipeline()
 
 
-def rounded(results):
-    """Return results with numbers rounded, to compare what differs in the last bits only."""
-    return json.loads(json.dumps(results), parse_float=lambda number: round(float(number), 4))
+def is_close(one, other):
+    """Whether answers are the same but for the last bits of their numbers."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(is_close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(is_close, one, other))
+    return one == (pytest.approx(other, rel=1e-4, abs=1e-4) if isinstance(other, float) else other)
 
 
 class TestEveryTask:
     def test_a_padded_batch_gives_what_single_inputs_give(self, tiny_checkpoint, tiny_pipeline):
         inputs = list(tiny_checkpoint.family.inputs)
         together = tiny_pipeline(inputs, batch_size=len(inputs), return_evidence=True)
-        assert rounded(together) == rounded([tiny_pipeline(item, return_evidence=True) for item in inputs])
+        assert is_close(together, [tiny_pipeline(item, return_evidence=True) for item in inputs])
 
     def test_the_same_question_gets_the_same_answer(self, tiny_checkpoint, tiny_pipeline):
         item = tiny_checkpoint.family.inputs[0]
@@ -58,8 +62,8 @@ class TestEveryTask:
                 "bool": [1, "yes"],
                 "int": [1.5, True, "3", (option.minimum or 0) - 1, (option.maximum or 0) + 1],
                 "float": [float("nan"), float("inf"), "1", (option.minimum or 0) - 0.1, (option.maximum or 0) + 0.1],
-                "str": [5, "\ud800", "x" * 2000],
-                "texts": [5, [5], "", ["\ud800"], ["x" * 2000], ["x"] * 17],
+                "str": [5, "\ud800", "x" * (int(option.maximum or 0) + 1)],
+                "texts": [5, [5], "", ["\ud800"], ["x" * (int(option.maximum or 0) + 1)], ["x"] * 17],
             }
             for value in wrong[option.kind]:
                 with pytest.raises(InputError, match=option.name) as caught:
@@ -78,7 +82,7 @@ class TestEveryTask:
 
     def test_serve_reads_the_hubs_schema(self, tiny_checkpoint, tiny_pipeline):
         item = tiny_checkpoint.family.inputs[0]
-        plain = tiny_pipeline(item, return_evidence=True)
+        plain = tiny_pipeline.as_response(tiny_pipeline(item, return_evidence=True))
         assert tiny_pipeline.serve(item, {"return_evidence": True}) == plain
         assert tiny_pipeline.serve(item, {"generate_parameters": {"return_evidence": True}}) == plain
         for wrong in ({"generate_parameters": 3}, [1]):
@@ -193,7 +197,7 @@ def test_the_command_line_answers_in_json(tiny_checkpoint):
     item = tiny_checkpoint.family.inputs[0]
     options = ["--model", str(tiny_checkpoint.folder), "--evidence"]
     done = subprocess.run([*command, item, *options], cwd=root, capture_output=True, text=True, check=True)
-    assert rounded(json.loads(done.stdout)) == rounded(tiny_checkpoint.pipeline()(item, return_evidence=True))
+    assert is_close(json.loads(done.stdout), tiny_checkpoint.pipeline()(item, return_evidence=True))
 
 
 @pytest.fixture(scope="module")

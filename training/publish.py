@@ -16,8 +16,12 @@ import hub
 import pipelines
 from pipelines import pipeline
 
-REQUIREMENTS = "transformers>=5.23\nsentencepiece\npillow\nnumpy\n"
-"""Of whoever loads the repository; an Inference Endpoint installs them."""
+REQUIREMENTS = {
+    "text": ("transformers>=5.23", "sentencepiece"),
+    "image": ("transformers>=5.23", "pillow", "numpy"),
+    "audio": ("transformers>=5.23", "numpy", "soundfile", "soxr", "ctc-beam-decoder"),
+}
+"""Of whoever loads the repository, by the task's modality; an Inference Endpoint installs them."""
 CARRIED = ("README.md", "training.json", "evaluation.json", "LICENSE")
 """Files of a checkpoint that `save_pretrained` does not write."""
 
@@ -37,7 +41,8 @@ def assemble(folder: Path, destination: Path) -> None:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, destination / name)
     shutil.copyfile(Path(pipelines.__file__).with_name("handler.py"), destination / "handler.py")
-    (destination / "requirements.txt").write_text(REQUIREMENTS, encoding="utf-8")
+    requirements = "\n".join((*REQUIREMENTS[task.modality], ""))
+    (destination / "requirements.txt").write_text(requirements, encoding="utf-8")
 
 
 def publish(folder: Path, repository: str, private: bool = False) -> str:
