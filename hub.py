@@ -100,6 +100,8 @@ def vocabulary_files(task: Task) -> list[str]:
     """Name the files that hold a task's vocabulary."""
     if "." in task.tokenizer:
         return list(model_code(task.tokenizer).vocab_files_names.values())
+    if task.tokenizer == "Wav2Vec2CTCTokenizer":
+        return ["vocab.json"]
     return ["tokenizer.json"]  # transformers' own classes list formats of long ago beside it
 
 

@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from PIL import Image
 from transformers import PreTrainedModel
 
 from models.configuration_attention_nmt import AttentionNmtConfig
+from models.configuration_blstm_ctc import BlstmCtcConfig
 from models.configuration_char_rnn import CharRnnConfig
 from models.configuration_show_attend_tell import ShowAttendTellConfig
+from models.feature_extraction_blstm_ctc import BlstmCtcFeatureExtractor
 from models.image_processing_show_attend_tell import ShowAttendTellImageProcessor
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
+from models.modeling_blstm_ctc import BlstmCtcForCTC, MaskedBatchNorm
 from models.modeling_char_rnn import CharRnnForCausalLM
 from models.modeling_show_attend_tell import ShowAttendTellForImageCaptioning
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
 from training.attention_nmt import train_tokenizer
+from training.blstm_ctc import build_tokenizer as build_ctc_tokenizer
 from training.caption_vocabulary import train_tokenizer as train_caption_tokenizer
 from training.char_rnn import build_tokenizer
 from training.parallel_text import ParallelSplit
@@ -175,9 +180,47 @@ def _char_rnn(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
     return model, {"tokenizer": tokenizer}
 
 
+def blstm_ctc_config(**options: Any) -> BlstmCtcConfig:
+    """Return a configuration of two layers of 5 units."""
+    small = {"vocab_size": 4, "feature_size": 6, "convolution_channels": 3, "num_hidden_layers": 2, "hidden_size": 5}
+    return BlstmCtcConfig(**{**small, **options})
+
+
+def blstm_ctc_model(**options: Any) -> BlstmCtcForCTC:
+    """Return a seeded model in evaluation mode whose distributions are not flat."""
+    torch.manual_seed(0)
+    model = BlstmCtcForCTC(blstm_ctc_config(**options)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(std=0.3 if "bias" in name else 0.7)
+        for norm in model.norms:
+            if isinstance(norm, MaskedBatchNorm):
+                norm.running_mean.normal_()
+                norm.running_var.uniform_(0.5, 2.0)
+    return model
+
+
+def recording(seed: int, seconds: float) -> bytes:
+    """Return a WAV file of noise that grows and falls, at 16 kHz."""
+    numbers = np.random.default_rng(seed).normal(size=round(16000 * seconds))
+    file = io.BytesIO()
+    loudness = 0.2 * np.sin(np.linspace(0, 20 * seconds, len(numbers))) ** 2
+    soundfile.write(file, loudness * numbers, 16000, format="WAV")
+    return file.getvalue()
+
+
+def _blstm_ctc(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
+    tokenizer = build_ctc_tokenizer(folder / "vocabulary")
+    model = blstm_ctc_model(vocab_size=len(tokenizer))
+    return model, {"tokenizer": tokenizer, "feature_extractor": BlstmCtcFeatureExtractor(feature_size=6)}
+
+
 TINY = {
     "char-generation": TinyFamily(build=_char_rnn, inputs=("The ", "A man in a red shirt", "Ein")),
     "attention-translation": TinyFamily(build=_attention_nmt, inputs=SENTENCES[:3]),
+    "ctc-transcription": TinyFamily(
+        build=_blstm_ctc, inputs=tuple(recording(seed, 0.6 + 0.3 * seed) for seed in range(3))
+    ),
     "captioning": TinyFamily(
         build=_show_attend_tell, inputs=tuple(_png(picture(seed, 30 + 10 * seed, 40)) for seed in range(3))
     ),

@@ -13,7 +13,7 @@ from tasks import Task
 
 from .json_files import write_json
 
-RECORDED_PACKAGES = ("torch", "transformers", "sentencepiece", "tokenizers", "sacrebleu", "accelerate")
+RECORDED_PACKAGES = ("torch", "transformers", "sentencepiece", "tokenizers", "sacrebleu", "accelerate", "jiwer")
 
 
 def save_checkpoint(folder: Path, task: Task, model: PreTrainedModel, processors: list[Any], facts: dict) -> None:

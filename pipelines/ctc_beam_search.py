@@ -1,0 +1,299 @@
+"""Prefix beam search for CTC with a word language model, hot words and a lexicon.
+
+The search is that of the package ctc-beam-decoder, pyctcdecode's in C++. The scores of what it finds are computed here.
+
+References:
+    Prefix search: Graves et al. 2006, "Connectionist temporal classification", section 3.2; with a beam and a language
+    model: Hannun et al. 2014 (arXiv:1408.2873), algorithm 1, whose score has the same weight and bonus.
+
+What it does otherwise than exact search:
+    A beam is a text and the label of the last step, blank or not: a text can hold two places of the beam.
+    A word is scored by the language model when the delimiter after it is read; until then the letters are penalised
+    if no known word begins with them.
+    ctc-beam-decoder 0.2.0, like pyctcdecode, gives a text the score of a further, unknown word if the last of the
+    alignments merged at the end closes with a delimiter, or if the text is empty. Hence its combined scores are not
+    used, and it drops nothing by them, only by the beam's width.
+    Probabilities below 1e-15 count as that.
+
+Names of dimensions in this file:
+    steps       of an utterance
+    vocabulary  labels, the blank included
+"""
+
+import functools
+import heapq
+import itertools
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .ctc_confidence import WordSpan
+from .word_ngrams import END, NEVER, START, UNKNOWN, WordNGrams
+
+UNKNOWN_WORD_OFFSET = -10.0
+"""Nats, added to the log-probability of `<unk>` for each word that the language model does not know."""
+OUTSIDE_LEXICON = -1e6
+"""What the search adds for a word that must not be said; no score of an utterance comes near it."""
+NO_PRUNING = -1e30
+LONGEST_PIECE = 1500
+"""Steps that are searched at once: the decoder's time and memory grow with the square of the length."""
+NUM_CACHED_DECODERS = 8
+CERTAIN = {(START,): (NEVER, 0.0), (END,): (0.0, 0.0), (UNKNOWN,): (0.0, 0.0), (START, END): (0.0, 0.0)}
+"""N-grams that score nothing: KenLM must have some where there is a lexicon or a bonus but no language model."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search; weights are of log-probabilities in nats."""
+
+    beam_width: int = 16
+    num_results: int = 1
+    language_model_weight: float = 0.5
+    word_bonus: float = 0.0
+    """Nats for each word: it makes up for the language model's liking of few words."""
+    hot_words: tuple[str, ...] = ()
+    """What is likelier than usual: words, or phrases, whose words count one by one."""
+    hot_word_weight: float = 10.0
+    """Nats for each hot word of a text; while it is being spelled a share of them, by its letters."""
+    lexicon: frozenset[str] | None = None
+    """The only words that may be said; None: all."""
+    least_label_log_probability: float = -5.0
+    """A less probable label is not followed, unless it is its step's best or there is a lexicon."""
+
+    def __post_init__(self):
+        if self.beam_width < 1 or self.num_results < 1:
+            raise ValueError(
+                f"beam_width and num_results must be at least 1; got {self.beam_width} and {self.num_results}."
+            )
+        if not 0 <= self.language_model_weight < math.inf:
+            raise ValueError(f"language_model_weight must be a number from 0; got {self.language_model_weight}.")
+        if not (math.isfinite(self.word_bonus) and math.isfinite(self.hot_word_weight)):
+            raise ValueError(
+                f"word_bonus and hot_word_weight must be numbers; got {self.word_bonus} and {self.hot_word_weight}."
+            )
+
+    @functools.cached_property
+    def single_hot_words(self) -> frozenset[str]:
+        """The words of the hot words and phrases."""
+        return frozenset(word for phrase in self.hot_words for word in phrase.split())
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A text that may have been said."""
+
+    words: tuple[WordSpan, ...]
+    """With their steps on one of the alignments that the search merged; a forced alignment gives the best."""
+    parts: dict[str, float]
+    """What the score is made of: "acoustic", "language_model", "word_bonus" and "hot_words", in nats."""
+
+    @property
+    def text(self) -> str:
+        """The words, one space apart."""
+        return " ".join(span.word for span in self.words)
+
+    @property
+    def score(self) -> float:
+        """The sum of its parts."""
+        return sum(self.parts.values())
+
+
+class BeamSearch:
+    """Searches the probabilities of a CTC network; threads may share it."""
+
+    def __init__(
+        self, labels: Sequence[str], blank: int, word_delimiter: str, language_model: WordNGrams | None = None
+    ):
+        """Prepare a search.
+
+        Args:
+            labels: in the order of the network's outputs; but for the blank each is one character.
+            blank: its index.
+            word_delimiter: the label between words.
+            language_model: of words, of order 2 at least.
+
+        Raises:
+            ValueError: for labels that cannot be searched, and for a language model that does not go with them.
+        """
+        self.blank = blank
+        self.delimiter = _checked_labels(labels, blank, word_delimiter).index(word_delimiter)
+        self.language_model = language_model
+        self._labels = list(labels)
+        self._labels[blank], self._labels[self.delimiter] = "", " "
+        self._letters = frozenset(self._labels) - {"", " "}
+        if language_model is not None:
+            self._check_language_model(language_model)
+        self._decoder = functools.lru_cache(maxsize=NUM_CACHED_DECODERS)(self._new_decoder)
+
+    def search(self, log_probabilities: Tensor, options: SearchOptions | None = None) -> list[Hypothesis]:
+        """Find the best texts; each stands for all its alignments.
+
+        What is longer than a minute is cut at likely word boundaries, and the pieces are searched one by one.
+
+        Args:
+            log_probabilities: float (steps, vocabulary); logits do as well.
+            options: how to search.
+
+        Returns:
+            At most `num_results` hypotheses, best first; where nothing fits the lexicon, the empty one.
+
+        Raises:
+            ValueError: for what is not a number, another vocabulary, and words that no labels can spell.
+            ImportError: without the package ctc-beam-decoder.
+        """
+        options = options or SearchOptions()
+        self._check_spelling("hot_words", options.single_hot_words)
+        self._check_spelling("lexicon", options.lexicon or ())
+        best = [self._scored((), 0.0, options)]
+        for first, piece in self._pieces(self._normalised(log_probabilities)):
+            found = self._search_piece(first, piece, options)
+            pairs = heapq.nlargest(
+                options.num_results, itertools.product(best, found), key=lambda pair: pair[0].score + pair[1].score
+            )
+            best = [
+                self._scored(left.words + right.words, left.parts["acoustic"] + right.parts["acoustic"], options)
+                for left, right in pairs
+            ]
+        different: dict[str, Hypothesis] = {}  # the same text can come from pieces in two ways
+        for hypothesis in sorted(best, key=lambda hypothesis: -hypothesis.score):
+            different.setdefault(hypothesis.text, hypothesis)
+        return list(different.values())
+
+    def _search_piece(self, first: int, log_probabilities: Tensor, options: SearchOptions) -> list[Hypothesis]:
+        """Search float64 (steps, vocabulary), of which the first is the utterance's `first`."""
+        has_lexicon = options.lexicon is not None
+        hot_words = options.single_hot_words & options.lexicon if has_lexicon else options.single_hot_words
+        weight = options.language_model_weight if self.language_model is not None else 0.0
+        beams = self._decoder(weight, options.word_bonus, options.lexicon).decode_beams(
+            log_probabilities.float().numpy(),
+            beam_width=options.beam_width,
+            beam_prune_logp=NO_PRUNING,
+            token_min_logp=NO_PRUNING if has_lexicon else options.least_label_log_probability,
+            hotwords=sorted(hot_words),
+            hotword_weight=options.hot_word_weight,
+        )
+        found = []
+        for _, _, words, acoustic, _ in beams:
+            spans = tuple(WordSpan(word, first + start, first + end) for word, (start, end) in words)
+            if not has_lexicon or options.lexicon.issuperset(span.word for span in spans):
+                found.append(self._scored(spans, acoustic, options))
+        return found or [self._scored((), self._log_probability_of_nothing(log_probabilities), options)]
+
+    def _scored(self, words: tuple[WordSpan, ...], acoustic: float, options: SearchOptions) -> Hypothesis:
+        spelled = [span.word for span in words]
+        language_model = 0.0
+        if self.language_model is not None and options.language_model_weight:
+            num_unknown = sum(word not in self.language_model.vocabulary for word in spelled)
+            language_model = self.language_model.log_probability(spelled) + UNKNOWN_WORD_OFFSET * num_unknown
+        parts = {
+            "acoustic": acoustic,
+            "language_model": options.language_model_weight * language_model,
+            "word_bonus": options.word_bonus * len(spelled),
+            "hot_words": options.hot_word_weight * sum(word in options.single_hot_words for word in spelled),
+        }
+        return Hypothesis(words, parts)
+
+    def _log_probability_of_nothing(self, log_probabilities: Tensor) -> float:
+        """Sum over the alignments of the empty text: blanks and delimiters."""
+        return log_probabilities[:, [self.blank, self.delimiter]].logsumexp(dim=1).sum().item()
+
+    def _pieces(self, log_probabilities: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Cut after the likeliest delimiter of a piece's second half; yield each piece after its first step."""
+        first = 0
+        while len(log_probabilities) - first > LONGEST_PIECE:
+            middle = first + LONGEST_PIECE // 2
+            delimiters = log_probabilities[middle : first + LONGEST_PIECE, self.delimiter]
+            end = middle + int(delimiters.argmax()) + 1
+            yield first, log_probabilities[first:end]
+            first = end
+        if first < len(log_probabilities):
+            yield first, log_probabilities[first:]
+
+    def _normalised(self, log_probabilities: Tensor) -> Tensor:
+        """Check float (steps, vocabulary) and return it as float64, on the CPU."""
+        if log_probabilities.ndim != 2 or log_probabilities.shape[1] != len(self._labels):
+            raise ValueError(
+                f"log_probabilities must be (steps, {len(self._labels)}), a column for each label; "
+                f"got {tuple(log_probabilities.shape)}."
+            )
+        normalised = log_probabilities.detach().cpu().double().log_softmax(dim=1)
+        if bool(normalised.isnan().any()):
+            raise ValueError("log_probabilities must be numbers, in every step one above minus infinity.")
+        return normalised
+
+    def _check_spelling(self, field: str, words: Iterable[str]) -> None:
+        for word in words:
+            strange = set(word) - self._letters
+            if strange or not word:
+                raise ValueError(f"{field}: {word!r} has characters that no label writes: {sorted(strange)}.")
+
+    def _check_language_model(self, language_model: WordNGrams) -> None:
+        if language_model.order < 2:
+            raise ValueError("The language model must be of order 2 at least, which KenLM needs; got one of order 1.")
+        if not any(self._letters.issuperset(word) for word in language_model.vocabulary):
+            raise ValueError("The labels spell no word of the language model; look at upper and lower case.")
+
+    def _new_decoder(self, weight: float, word_bonus: float, lexicon: frozenset[str] | None) -> Any:
+        """Build a decoder; it keeps its weights and its words for good."""
+        build = _decoder_builder()
+        if not weight and not word_bonus and lexicon is None:
+            return build(self._labels)
+        ngrams, words, unknown = CERTAIN, frozenset(), 0.0
+        if weight:
+            ngrams, words, unknown = self.language_model.ngrams, self.language_model.vocabulary, UNKNOWN_WORD_OFFSET
+        scale = weight or 1.0  # the decoder multiplies by it what a word scores, `unknown` included
+        if lexicon is not None:
+            ngrams = ngrams | {(word,): self._entry_of_unknown(weight) for word in lexicon - words}
+            words, unknown = lexicon, OUTSIDE_LEXICON / scale
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "words.arpa")
+            WordNGrams(ngrams).write(path)
+            return build(
+                self._labels,
+                kenlm_model_path=path,
+                unigrams=sorted(words),
+                alpha=scale,
+                beta=word_bonus,
+                unk_score_offset=unknown / math.log(10),
+            )
+
+    def _entry_of_unknown(self, weight: float) -> tuple[float, float]:
+        """Return what a word of the lexicon has in an ARPA file if the language model does not know it."""
+        if not weight:
+            return 0.0, 0.0
+        unknown = self.language_model.log_probability([UNKNOWN], start=False, end=False)
+        return (unknown + UNKNOWN_WORD_OFFSET) / math.log(10), 0.0
+
+
+def _checked_labels(labels: Sequence[str], blank: int, word_delimiter: str) -> list[str]:
+    """Return labels that the decoder takes for what they are, or raise a ValueError.
+
+    It would read a label such as "##s" or "▁s" as a piece of a word.
+    """
+    labels = list(labels)
+    if not 0 <= blank < len(labels) or word_delimiter not in labels or labels.index(word_delimiter) == blank:
+        raise ValueError(
+            f"Expected labels with a blank and a delimiter of words besides; got {len(labels)} labels, "
+            f"the blank {blank} and the delimiter {word_delimiter!r}."
+        )
+    others = [label for index, label in enumerate(labels) if index != blank and label != word_delimiter]
+    strange = [label for label in others if len(label) != 1 or label.isspace() or label == "▁"]
+    if strange or len(set(labels)) < len(labels):
+        raise ValueError(f"Expected labels of one character, each once; got {strange or labels}.")
+    return labels
+
+
+def _decoder_builder() -> Callable[..., Any]:
+    try:
+        from ctc_beam_decoder import build_ctcdecoder
+    except ImportError as error:
+        raise ImportError(
+            "Beam search needs the package ctc-beam-decoder: `pip install ctc-beam-decoder==0.2.0`. "
+            "Without it there is the best path."
+        ) from error
+    return build_ctcdecoder
