@@ -83,3 +83,18 @@ def test_noise_and_gain_come_as_often_and_as_far_as_asked():
     loud = Augmenter(Augmentation(noise_share=0.3), sounds)
     changed = [(loud.before_normalisation(features, features, generator) > 0).all() for _ in range(1000)]
     assert np.mean(changed) == pytest.approx(0.3, abs=0.05)
+
+
+def test_silence_is_noise_at_many_levels_or_nothing_at_all():
+    generator = np.random.default_rng(0)
+    sounds = [generator.normal(size=(50, 4)).astype(np.float32)]
+    augmenter = Augmenter(Augmentation(silence_share=0.3), sounds)
+    assert 250 < sum(augmenter.is_silent(generator) for _ in range(1000)) < 350
+    assert not any(Augmenter(Augmentation(), sounds).is_silent(generator) for _ in range(100))
+
+    made = [augmenter.silence(120, 4, generator) for _ in range(300)]
+    assert {one.shape for one in made} == {(120, 4)} and {one.dtype for one in made} == {np.dtype(np.float32)}
+    digital = [one for one in made if (one == augmenter.silent).all()]
+    assert 40 < len(digital) < 80
+    levels = [one.mean() for one in made if one.min() > augmenter.silent]
+    assert min(levels) < -15 and max(levels) > -3

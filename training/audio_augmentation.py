@@ -1,4 +1,4 @@
-"""What is done to training speech so that there is more of it: speed, gain, noise and masks.
+"""What is done to training speech so that there is more of it: speed, gain, noise and masks; and silence, to know it.
 
 Speed is changed on the waveform, once. All else is done anew each time, on log-mel features before they are normalised
 (gain, noise) or after (masks). Noise is added as power; the cross term of the two sounds, which is 0 on average, is
@@ -21,6 +21,8 @@ import soxr
 
 NOISE_SECONDS = 20.0
 DECIBELS_PER_NAT = 10 / np.log(10)
+SWELL, SWELL_FRAMES = 4.0, 25
+"""Decibels, the deviation of a silence's noise from its level; and frames from one to the next, about."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Augmentation:
     """Frames at most."""
     time_mask_share: float = 0.2
     """Of the utterance, at most, in one mask."""
+    silence_share: float = 0.0
+    """How often nothing is said: a clip gives way to noise, or to digital silence, with no transcript."""
+    digital_silence_share: float = 0.2
+    """Of those."""
+    least_level: float = -80.0
+    """Decibels of the noise where nothing is said, relative to what was made beforehand; drawn between the two."""
+    greatest_level: float = 0.0
 
 
 def change_speed(waveform: np.ndarray, factor: float, sampling_rate: int) -> np.ndarray:
@@ -110,10 +119,17 @@ def _stretch(size: int, widest: int, generator: np.random.Generator) -> tuple[in
 class Augmenter:
     """Does to log-mel features what `Augmentation` says, with noises that were made beforehand."""
 
-    def __init__(self, options: Augmentation, noises: list[np.ndarray]):
+    def __init__(self, options: Augmentation, noises: list[np.ndarray], mel_floor: float = 1e-10):
+        """Prepare.
+
+        Args:
+            options: how much is done.
+            noises: float32 (frames, features) of each, not normalised.
+            mel_floor: least power of a mel filter, as in the feature extractor.
+        """
         self.options = options
         self.noises = noises
-        """float32 (frames, features) of each, not normalised."""
+        self.silent = np.float32(np.log(mel_floor))
 
     def before_normalisation(
         self, features: np.ndarray, background: np.ndarray, generator: np.random.Generator
@@ -131,6 +147,32 @@ class Augmenter:
                 ratio = generator.uniform(options.least_ratio, options.greatest_ratio)
                 features = add_sound(features, sounds[generator.integers(len(sounds))], ratio, generator)
         return features + np.float32(generator.uniform(-options.gain, options.gain) / DECIBELS_PER_NAT)
+
+    def is_silent(self, generator: np.random.Generator) -> bool:
+        """Draw whether nothing is said in the next example."""
+        return generator.random() < self.options.silence_share
+
+    def silence(self, num_frames: int, num_features: int, generator: np.random.Generator) -> np.ndarray:
+        """Make features of a recording in which nobody speaks: float32 (frames, features), not normalised.
+
+        Noise swells and falls slowly, so that what grows louder is not taken for speech.
+
+        Args:
+            num_frames: how long it lasts.
+            num_features: coefficients of a frame.
+            generator: of all that is random.
+        """
+        options = self.options
+        if generator.random() < options.digital_silence_share:
+            return np.full((num_frames, num_features), self.silent)
+        sound = self.noises[generator.integers(len(self.noises))]
+        start = generator.integers(len(sound))
+        stretch = sound[np.arange(start, start + num_frames) % len(sound)]
+        level = generator.uniform(options.least_level, options.greatest_level)
+        marks = generator.normal(scale=SWELL, size=2 + num_frames // SWELL_FRAMES)
+        swell = np.interp(np.linspace(0, len(marks) - 1, num_frames), np.arange(len(marks)), marks)
+        louder = (level + swell) / DECIBELS_PER_NAT
+        return np.maximum(stretch + louder[:, np.newaxis], self.silent).astype(np.float32)
 
     def after_normalisation(self, features: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Mask time and frequency in float32 (frames, features), normalised."""

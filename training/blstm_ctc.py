@@ -72,6 +72,8 @@ class Recipe(CommonRecipe):
     """Each clip is heard at one of these speeds, drawn anew in each epoch."""
     noise_share: float = 0.3
     background_share: float = 0.1
+    silence_share: float = 0.05
+    """Examples in which nothing is said, so that noise is not taken for words."""
     gain: float = 0.0
     """Decibels; of effect only where `bidirectional` is false."""
     frequency_masks: int = 2
@@ -127,9 +129,8 @@ def build_augmenter(recipe: Recipe, extractor: BlstmCtcFeatureExtractor, masks: 
     if not masks:
         options = dataclasses.replace(options, frequency_masks=0, time_masks=0)
     num_samples, generator = round(NOISE_SECONDS * extractor.sampling_rate), np.random.default_rng(recipe.seed)
-    return Augmenter(
-        options, [extractor.log_mel(noise(colour, num_samples, generator)) for colour in ("white", "pink")]
-    )
+    noises = [extractor.log_mel(noise(colour, num_samples, generator)) for colour in ("white", "pink")]
+    return Augmenter(options, noises, extractor.mel_floor)
 
 
 def build_model(recipe: Recipe, vocab_size: int, **options: Any) -> BlstmCtcForCTC:

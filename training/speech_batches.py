@@ -56,6 +56,8 @@ class SpokenExamples(Dataset):
             return Example(self.extractor.normalise(self.views[0][index]), self.labels[index])
         generator = np.random.default_rng(random.getrandbits(64))  # Python's: seeded, and restored by a resumed run
         view = self.views[generator.integers(len(self.views))]
+        if self.augmenter.is_silent(generator):
+            return Example(self.extractor.normalise(self.augmenter.silence(*view[index].shape, generator)), [])
         background = view[generator.integers(len(view))]
         features = self.augmenter.before_normalisation(view[index], background, generator)
         features = self.augmenter.after_normalisation(self.extractor.normalise(features), generator)
@@ -66,7 +68,7 @@ def collate(examples: list[Example]) -> dict[str, Tensor]:
     """Make a batch: `input_features`, `attention_mask` and `labels`."""
     lengths = torch.tensor([len(example.features) for example in examples])
     features = pad_sequence([torch.from_numpy(example.features) for example in examples], batch_first=True)
-    labels = [torch.tensor(example.labels) for example in examples]
+    labels = [torch.tensor(example.labels, dtype=torch.int64) for example in examples]
     return {
         "input_features": features,
         "attention_mask": torch.arange(features.shape[1]) < lengths.unsqueeze(1),
