@@ -98,6 +98,23 @@ _ROWS = (
         checkpoints=("char-lstm-shakespeare", "char-lstm-jokes"),
         hub_pipeline_tag="text-generation",
     ),
+    Task(
+        name="ctc-transcription",
+        title="Listening",
+        paper="Graves et al. 2006, ICML; Graves, Mohamed and Hinton 2013, arXiv:1303.5778",
+        configuration="configuration_blstm_ctc.BlstmCtcConfig",
+        model="modeling_blstm_ctc.BlstmCtcForCTC",
+        auto_model="AutoModelForCTC",
+        tokenizer="Wav2Vec2CTCTokenizer",
+        feature_extractor="feature_extraction_blstm_ctc.BlstmCtcFeatureExtractor",
+        pipeline="pipeline_ctc_transcription.CtcTranscriptionPipeline",
+        modality="audio",
+        recipe="blstm_ctc",
+        tab="ctc_transcription",
+        default_checkpoint="blstm-ctc-an4",
+        checkpoints=("blstm-ctc-an4",),
+        hub_pipeline_tag="automatic-speech-recognition",
+    ),
 )
 
 TASKS = MappingProxyType({task.name: task for task in _ROWS})

@@ -10,14 +10,17 @@ from .char_next import CHAR_NEXT_CSS
 from .char_text import CHAR_TEXT_CSS
 from .heat_map import HEAT_MAP_CSS
 from .image_attention import IMAGE_ATTENTION_CSS
+from .posterior_picture import PICTURE_CSS
+from .recording import RECORDING_CSS
 from .served import Checkpoints
+from .transcript import TRANSCRIPT_CSS
 
 THEME = gr.themes.Default(
     primary_hue="blue", neutral_hue="slate", font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
 )
 CSS = (
     """
-.gradio-container { max-width: 1120px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: 1120px !important; margin: 0 auto !important; }
 #title h1 { margin-bottom: 0; }
 .answer { font-size: 1.6rem; line-height: 1.35; margin: 8px 0 4px !important; overflow-wrap: anywhere; }
 .message { color: #b91c1c; background: rgba(239, 68, 68, .08); border-left: 3px solid currentColor; border-radius: 4px;
@@ -38,6 +41,7 @@ CSS = (
 #samples .caption-label { display: none; } /* a picture that is to be captioned has no caption yet */
 #char-beginning textarea, #char-own-text textarea { font-family: var(--font-mono); tab-size: 4; }
 @media (max-width: 480px) {
+  .tab-container button { padding: 0 6px !important; } /* what does not fit goes into a menu */
   :is(#direction, #char-model, #char-colour) .wrap { flex-wrap: nowrap; gap: 6px; }
   :is(#direction, #char-model, #char-colour) label { padding: 8px 7px; flex: 1; font-size: 13px; white-space: nowrap; }
   :is(#direction, #char-model, #char-colour) label span { margin-left: 5px; }
@@ -50,6 +54,9 @@ footer { display: none !important; }
     + IMAGE_ATTENTION_CSS
     + CHAR_TEXT_CSS
     + CHAR_NEXT_CSS
+    + RECORDING_CSS
+    + TRANSCRIPT_CSS
+    + PICTURE_CSS
 )
 HEAD = '<meta name="description" content="Hindsight: sequence models that show why they answer so.">'
 

@@ -2,10 +2,8 @@
 
 import html
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,12 +14,12 @@ from pipelines.image_input import MAXIMUM_BYTES, read_image
 from tasks import Task
 
 from .alignment import END
+from .examples import attributions_html, read_samples
 from .image_attention import LONGEST_SIDE, DrawnPicture, draw_picture, image_attention_html
 from .options import named, option_sliders
 from .served import Checkpoints, ask, or_refusal
-from .snippets import base_url, picture_client_snippet, picture_curl_snippet, program_boxes, python_snippet
+from .snippets import base_url, file_curl_snippet, picture_client_snippet, program_boxes, python_snippet
 
-SAMPLES = Path(__file__).parent / "samples"
 OPTION_NAMES = ("num_beams", "num_return_sequences", "length_penalty", "max_new_tokens")
 STARTING_VALUES = {"num_beams": 5, "num_return_sequences": 5}
 FILE_NAME = "picture.jpg"
@@ -31,6 +29,7 @@ NOTE = (
     "Trained on Flickr8k and nothing else: 6,000 photographs, most of people and dogs outdoors. Whatever else a "
     "picture shows is described as if it were one of those, just as fluently: see the cats and the rocket."
 )
+CREDITS = "Examples, reduced in size:"
 SHOW_ANSWER = """() => {
   const answer = document.getElementById("caption-answer");
   if (answer.getBoundingClientRect().top > 0.5 * innerHeight) answer.scrollIntoView({ block: "start" });
@@ -40,16 +39,6 @@ PROGRAMS = (
     "The same question from a program; in Python with the same options. The other two send the picture's bytes alone, "
     "and get the checkpoint's own options."
 )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An example picture."""
-
-    path: Path
-    title: str
-    licence: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -118,20 +107,8 @@ def caption_labels(results: list[dict]) -> list[str]:
     return labels
 
 
-def read_samples() -> list[Sample]:
-    """Read the example pictures and their attributions: the table in their README.md."""
-    rows = re.findall(r"^\| (\S+\.jpg) \|(.+)\|(.+)\|(.+)\|$", (SAMPLES / "README.md").read_text("utf-8"), re.MULTILINE)
-    return [Sample(SAMPLES / name, *(cell.strip() for cell in cells)) for name, *cells in rows]
-
-
-def attributions_html(samples: list[Sample]) -> str:
-    """Say whose the example pictures are."""
-    lines = " · ".join(f"{html.escape(sample.title)}: {_credit(sample)}" for sample in samples)
-    return f'<p class="fine-print">Examples, reduced in size. {lines}</p>'
-
-
 def _question() -> tuple[gr.Image, gr.Button, gr.Gallery]:
-    samples = read_samples()
+    samples = read_samples(".jpg")
     picture = gr.Image(
         label="Picture",
         type="filepath",
@@ -156,7 +133,7 @@ def _question() -> tuple[gr.Image, gr.Button, gr.Gallery]:
         buttons=[],
         elem_id="samples",
     )
-    gr.HTML(attributions_html(samples), elem_classes=["flush"])
+    gr.HTML(attributions_html(samples, CREDITS), elem_classes=["flush"])
     return picture, button, gallery
 
 
@@ -216,17 +193,9 @@ def _writing(task: Task, checkpoint: str) -> Callable:
         address = base_url(request)
         written = (
             python_snippet(task.name, checkpoint, FILE_NAME, named(OPTION_NAMES, values)),
-            picture_curl_snippet(address, checkpoint, FILE_NAME),
+            file_curl_snippet(address, checkpoint, FILE_NAME),
             picture_client_snippet(address, checkpoint, FILE_NAME),
         )
         return [program.rstrip("\n") for program in written]
 
     return write_picture_programs
-
-
-def _credit(sample: Sample) -> str:
-    """Name a picture's licence and source, with a link where there is one."""
-    source, _, address = html.escape(sample.source.replace("`", "")).partition(", https://")
-    if address:
-        source = f'<a href="https://{address}" target="_blank" rel="noopener">{source}</a>'
-    return f"{html.escape(sample.licence)}, {source}"

@@ -36,8 +36,8 @@ class Checkpoints(Protocol):
         ...
 
 
-def ask(checkpoints: Checkpoints, name: str, inputs: Any, parameters: dict[str, Any]) -> list[dict]:
-    """Return a checkpoint's results with their evidence; wait for it while it is being loaded."""
+def ask(checkpoints: Checkpoints, name: str, inputs: Any, parameters: dict[str, Any]) -> list[dict] | dict:
+    """Return a checkpoint's response with its evidence; wait for it while it is being loaded."""
     checkpoints.wait_until_loaded(LOADING_SECONDS)
     return checkpoints.answer(name, inputs, parameters | {"return_evidence": True})
 

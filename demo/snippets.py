@@ -58,8 +58,8 @@ def generation_client_snippet(address: str, checkpoint: str, text: str, paramete
     )
 
 
-def picture_curl_snippet(address: str, checkpoint: str, file_name: str) -> str:
-    """Write the request that sends a picture, and nothing else, for a shell."""
+def file_curl_snippet(address: str, checkpoint: str, file_name: str) -> str:
+    """Write the request that sends a file, and nothing else, for a shell."""
     return (
         f"curl {address}/models/{checkpoint} \\\n"
         "  --header 'Content-Type: application/octet-stream' \\\n"
@@ -73,6 +73,16 @@ def picture_client_snippet(address: str, checkpoint: str, file_name: str) -> str
         "from huggingface_hub import InferenceClient\n\n"
         f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
         f"print(client.image_to_text({_literal(file_name)}))\n"
+    )
+
+
+def recording_client_snippet(address: str, checkpoint: str, file_name: str, parameters: dict[str, Any]) -> str:
+    """Write the call of huggingface_hub's client for a recording; its `extra_body` takes the options."""
+    options = f", extra_body={parameters!r}" if parameters else ""
+    return (
+        "from huggingface_hub import InferenceClient\n\n"
+        f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
+        f"print(client.automatic_speech_recognition({_literal(file_name)}{options}))\n"
     )
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from .speech_reading import SpeechReader, read_together
 
 CHUNK_SECONDS = 30.0
-STRIDE_SECONDS = 5.0
+STRIDE_SECONDS = 10.0
 """Context on both sides of a chunk."""
 CHUNKS_AT_ONCE = 8
 """Of one or several recordings, in one batch."""

@@ -65,9 +65,16 @@ class CtcTranscriptionPipeline(FilePipeline):
     """A WAV file with a blink of silence."""
 
     def as_response(self, results: list[dict]) -> dict:
-        """Return the best transcript, and the others as its `alternatives`: the Hub's schema has one."""
+        """Return the best transcript, and the others as its `alternatives`: the Hub's schema has one.
+
+        Of their evidence the alternatives have the alignment; the rest is the best one's.
+        """
         best, *others = results
-        return best | ({"alternatives": others} if others else {})
+        alternatives = [
+            other | ({"evidence": {"alignment": other["evidence"]["alignment"]}} if "evidence" in other else {})
+            for other in others
+        ]
+        return best | ({"alternatives": alternatives} if alternatives else {})
 
     def align(self, recording: Any, text: str, return_timestamps: str | bool = "word") -> dict:
         """Find where the words of a given text are said, and score it.

@@ -16,19 +16,18 @@ from PIL import Image
 import hub
 from demo.application import build_demo
 from demo.captioning import (
+    CREDITS,
     NO_PICTURE,
     OPTION_NAMES,
-    SAMPLES,
     Answer,
-    attributions_html,
     caption_labels,
     drawing_html,
-    read_samples,
     show,
 )
+from demo.examples import SAMPLES, attributions_html, read_samples
 from demo.image_attention import DrawnPicture
 from demo.served import CANNOT_ANSWER
-from demo.snippets import picture_client_snippet, picture_curl_snippet
+from demo.snippets import file_curl_snippet, picture_client_snippet
 from pipelines import pipeline, pipeline_class
 from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
 from tasks import TASKS
@@ -166,7 +165,7 @@ def test_the_file_goes_to_the_pipeline_as_it_was_sent(tiny_captioner, tmp_path):
 
 def test_an_example_is_the_sample_at_its_place(tiny_captioner):
     choose = handler(tiny_captioner[1], "choose_sample")
-    for index, sample in enumerate(read_samples()):
+    for index, sample in enumerate(read_samples(".jpg")):
         with open(choose(SimpleNamespace(index=index)), "rb") as file:
             assert file.read() == sample.path.read_bytes()
 
@@ -211,23 +210,23 @@ def test_options_start_at_the_checkpoints_own_within_the_pipelines_limits(tiny_c
 
 
 def test_every_sample_is_attributed_beside_it():
-    samples = read_samples()
+    samples = read_samples(".jpg")
     assert sorted(sample.path.name for sample in samples) == sorted(file.name for file in SAMPLES.glob("*.jpg"))
-    shown = html.unescape(re.sub(r"<[^>]+>", "", attributions_html(samples)))
+    shown = html.unescape(re.sub(r"<[^>]+>", "", attributions_html(samples, CREDITS)))
     for sample in samples:
         assert sample.title in shown and sample.licence in shown
         assert sample.source.split(",")[0].replace("`", "") in shown
-    assert attributions_html(samples).count('href="https://www.flickr.com/photo.gne?id=') == 4
+    assert attributions_html(samples, CREDITS).count('href="https://www.flickr.com/photo.gne?id=') == 4
 
 
 def test_samples_are_small():
-    for sample in read_samples():
+    for sample in read_samples(".jpg"):
         with Image.open(io.BytesIO(sample.path.read_bytes())) as image:
             assert max(image.size) <= 512 and image.format == "JPEG"
 
 
 def test_programs_send_the_file():
-    words = shlex.split(picture_curl_snippet("http://a:1", "sat", "picture.jpg").replace("\\\n", ""))
+    words = shlex.split(file_curl_snippet("http://a:1", "sat", "picture.jpg").replace("\\\n", ""))
     assert words == [
         *("curl", "http://a:1/models/sat", "--header", "Content-Type: application/octet-stream"),
         *("--data-binary", "@picture.jpg"),
