@@ -11,7 +11,7 @@ from .test_browser import browser, page, pytestmark  # noqa: F401  the same page
 
 TEXT, FIRST_CHARACTER = "#char-text .char-text", "#char-text .char-text > * >> nth=0"
 DONE = "#char-next button"
-LENGTH = "document.querySelector('#char-text .char-text')?.textContent.length ?? 0"
+LENGTH = "(document.querySelector('#char-text .char-text')?.textContent.length ?? 0)"
 SECONDS = 60
 
 
@@ -60,9 +60,9 @@ def test_the_text_is_seen_growing_and_is_coloured(tab):
     lengths = []
     while not tab.locator(DONE).count():
         lengths.append(tab.evaluate(LENGTH))
-        tab.wait_for_timeout(50)
+        tab.wait_for_timeout(20)
     assert lengths == sorted(lengths)
-    assert len({length for length in lengths if 7 < length < 407}) >= 3
+    assert len({length for length in lengths if 7 < length < 407}) >= 2
     text = text_of(tab)
     assert text.startswith("ROMEO:\n") and len(text) == 407
     assert tab.locator(f"{TEXT} > b").count() == 7
