@@ -234,12 +234,13 @@ class TestSession:
             listen.session()
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    return pipeline(TASK.name, device="cpu")
+
+
 class TestShipped:
     """The checkpoint that `pipeline("ctc-transcription")` loads."""
-
-    @pytest.fixture(scope="class")
-    def shipped(self):
-        return pipeline(TASK.name, device="cpu")
 
     def test_the_stock_task_hears_the_best_path(self, shipped):
         stock = transformers.pipeline("automatic-speech-recognition", model=shipped.model.name_or_path, device="cpu")
