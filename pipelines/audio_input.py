@@ -1,26 +1,27 @@
 """A recording as people have it, to a mono waveform or an error that says what is wrong with it."""
 
-import os
-import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .audio_decoding import decode
 from .audio_waveform import MAXIMUM_CHANNELS, WaveformBuilder, check_rate
+from .file_reading import FileKind
 from .pipeline_common import InputError, shown
 
 MAXIMUM_BYTES = 128 * 2**20
 """Of a file: ten minutes of WAV in stereo with 16 bits at 48 kHz."""
-EXPECTATION = 'Expected a recording: a path, bytes of a file, or {"raw": samples, "sampling_rate": hertz}'
+RECORDING = FileKind(
+    "recording",
+    'Expected a recording: a path, bytes of a file, or {"raw": samples, "sampling_rate": hertz}',
+    MAXIMUM_BYTES,
+    "Save it in mono at 16 kHz, or as FLAC.",
+)
 
 _ARRAY_KEYS = ("raw", "array")
 _FRAMES_AT_ONCE = 2**16
-_URL = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*://|data:)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,59 +49,10 @@ def read_audio(value: Any, sampling_rate: int = 16000) -> ReadAudio:
     """
     if isinstance(value, Mapping):
         return _from_mapping(value, sampling_rate)
-    content, name = _content(value)
+    advice = f'Pass {{"raw": {_to_numpy(value)}, "sampling_rate": …}}.' if hasattr(value, "shape") else ""
+    content, name = RECORDING.read(value, advice)
     waveform, notices = decode(content, name, sampling_rate)
     return ReadAudio(waveform, notices)
-
-
-def _content(value: Any) -> tuple[bytes, str]:
-    """Return a file's bytes, and what to call it in an error."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        _check_num_bytes(memoryview(value).nbytes, "the recording")
-        return bytes(value), "the recording"
-    if isinstance(value, str) and _URL.match(value):
-        raise InputError(f"{EXPECTATION}; got a URL, and no URL is fetched. Download the file and pass its bytes.")
-    if isinstance(value, (str, os.PathLike)):
-        path = Path(os.fsdecode(value))
-        return _read_file(path), _short(repr(path.name))
-    advice = f' Pass {{"raw": {_to_numpy(value)}, "sampling_rate": …}}.' if hasattr(value, "shape") else ""
-    raise InputError(f"{EXPECTATION}; got {type(value).__name__}.{advice}")
-
-
-def _read_file(path: Path) -> bytes:
-    """Read a regular file that is not too large; a folder or a device is never opened."""
-    name = _short(repr(path.name))
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"Expected the path of a recording; {name} is a folder. Pass the files in it.")
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"Expected the path of a recording; {name} is a device or a pipe. Pass its bytes.")
-        _check_num_bytes(status.st_size, name)
-        with path.open("rb") as file:
-            content = file.read(MAXIMUM_BYTES + 1)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"Expected the path of a recording; there is no file {name}.") from None
-    except (OSError, ValueError):  # no permission; a name that is too long or has a zero byte
-        raise InputError(f"Expected the path of a recording; the file {name} cannot be opened.") from None
-    _check_num_bytes(len(content), name)
-    return content
-
-
-def _check_num_bytes(num_bytes: int, name: str) -> None:
-    if num_bytes == 0:
-        raise InputError(f"{EXPECTATION}; {name} is empty: it has 0 bytes.")
-    if num_bytes > MAXIMUM_BYTES:
-        raise InputError(
-            f"Expected a recording of at most {MAXIMUM_BYTES:,} bytes; {name} has {num_bytes:,}. "
-            "Save it in mono at 16 kHz, or as FLAC."
-        )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 60 else f"{name[:57]}…"
 
 
 def _to_numpy(value: Any) -> str:
@@ -110,7 +62,7 @@ def _to_numpy(value: Any) -> str:
 def _from_mapping(value: Mapping, sampling_rate: int) -> ReadAudio:
     samples = next((value[key] for key in _ARRAY_KEYS if value.get(key) is not None), None)
     if samples is None:
-        raise InputError(f"{EXPECTATION}; got the keys {shown(sorted(map(str, value)))}.")
+        raise InputError(f"{RECORDING.expectation}; got the keys {shown(sorted(map(str, value)))}.")
     rate = check_rate(_whole_number(value.get("sampling_rate")), "the array")
     array = _two_dimensional(_as_array(samples))
     builder = WaveformBuilder(rate, array.shape[1], sampling_rate, "the array")

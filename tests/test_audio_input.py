@@ -8,6 +8,7 @@ import struct
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 
 from pipelines import audio_headers, audio_input, audio_waveform
 from pipelines.audio_headers import MAXIMUM_MP3_FRAMES, MAXIMUM_OGG_PAGES, mended
-from pipelines.audio_input import MAXIMUM_BYTES, read_audio
+from pipelines.audio_input import MAXIMUM_BYTES, RECORDING, read_audio
 from pipelines.audio_waveform import (
     CLIPPED_SHARE,
     MAXIMUM_CHANNELS,
@@ -254,10 +255,10 @@ class TestLimits:
         content = encoded(tones())
         path = tmp_path / "long.wav"
         path.write_bytes(content)
-        monkeypatch.setattr(audio_input, "MAXIMUM_BYTES", len(content))
+        monkeypatch.setattr(audio_input, "RECORDING", replace(RECORDING, maximum_bytes=len(content)))
         for value in (content, path):
             assert len(read_audio(value).waveform) == 16000
-        monkeypatch.setattr(audio_input, "MAXIMUM_BYTES", len(content) - 1)
+        monkeypatch.setattr(audio_input, "RECORDING", replace(RECORDING, maximum_bytes=len(content) - 1))
         for value in (content, path):
             refusal(value, "at most 32,043 bytes", "has 32,044", "FLAC")
 

@@ -9,8 +9,8 @@ import zlib
 import pytest
 from huggingface_hub import InferenceClient
 
-import pipelines.image_input
 from pipelines.base64_input import MAXIMUM_FILES, decode_files
+from pipelines.file_reading import FileKind
 from serving.bodies import MAXIMUM_BYTES
 
 from .pictures import encoded, noise
@@ -75,7 +75,7 @@ def test_a_list(client, pipe):
 @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text], lambda text: [in_base64(PICTURE), text]])
 def test_no_text_of_a_request_is_a_path(client, tmp_path, monkeypatch, wrap):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipelines.image_input, "_read_file", lambda *_: pytest.fail("a file was opened"))
+    monkeypatch.setattr(FileKind, "_read_path", lambda *_: pytest.fail("a file was opened"))
     folder = tmp_path / "pictures"
     folder.mkdir()
     paths = ["dogs", "dog.png", "./dog.png", "pictures/dogs", str(folder / "dog"), str(folder / "dog.png"), ""]
