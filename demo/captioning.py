@@ -9,16 +9,16 @@ from typing import Any
 import gradio as gr
 
 import hub
-from pipelines import InputError
 from pipelines.image_input import MAXIMUM_BYTES, read_image
 from tasks import Task
 
 from .alignment import END
+from .asking import read_upload, scroll_to
 from .examples import attributions_html, read_samples
 from .image_attention import LONGEST_SIDE, DrawnPicture, draw_picture, image_attention_html
 from .options import named, option_sliders
 from .served import Checkpoints, ask, or_refusal
-from .snippets import base_url, file_curl_snippet, picture_client_snippet, program_boxes, python_snippet
+from .snippets import base_url, file_programs, picture_client_snippet, program_boxes
 
 OPTION_NAMES = ("num_beams", "num_return_sequences", "length_penalty", "max_new_tokens")
 STARTING_VALUES = {"num_beams": 5, "num_return_sequences": 5}
@@ -30,11 +30,6 @@ NOTE = (
     "picture shows is described as if it were one of those, just as fluently: see the cats and the rocket."
 )
 CREDITS = "Examples, reduced in size:"
-SHOW_ANSWER = """() => {
-  const answer = document.getElementById("caption-answer");
-  if (answer.getBoundingClientRect().top > 0.5 * innerHeight) answer.scrollIntoView({ block: "start" });
-}"""
-"""On a narrow screen the answer is below the examples."""
 PROGRAMS = (
     "The same question from a program; in Python with the same options. The other two send the picture's bytes alone, "
     "and get the checkpoint's own options."
@@ -77,7 +72,7 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
     chosen = samples.select(_choosing(samples), None, picture, **silent)
     filled_in = chosen.then(caption, asked, answered, api_visibility="private", show_progress="minimal")
     for done in (pressed, filled_in):
-        done.then(None, js=SHOW_ANSWER, api_visibility="private")
+        done.then(None, js=scroll_to("caption-answer"), api_visibility="private")
     gr.on([button.click, accordion.expand], write, sliders, programs, **silent)
     captions.input(show, [captions, answer], drawing, **silent)
 
@@ -164,7 +159,7 @@ def _captioning(checkpoint: str, checkpoints: Checkpoints) -> Callable:
     """Return the handler that captions: a visible answer, or a sentence that says why there is none."""
 
     def caption(path: str | None, *values: Any) -> tuple:
-        content = _content(path)
+        content = read_upload(path, MAXIMUM_BYTES, NO_PICTURE)
         results = ask(checkpoints, checkpoint, content, named(OPTION_NAMES, values))
         picture = draw_picture(read_image(content, target_side=LONGEST_SIDE).image)
         choices = [(label, rank) for rank, label in enumerate(caption_labels(results))]
@@ -178,24 +173,12 @@ def _captioning(checkpoint: str, checkpoints: Checkpoints) -> Callable:
     return or_refusal(caption, num_others=3)
 
 
-def _content(path: str | None) -> bytes:
-    """Read the file as it was sent, but no more of it than is enough to refuse it."""
-    if path is None:
-        raise InputError(NO_PICTURE)
-    with open(path, "rb") as file:
-        return file.read(MAXIMUM_BYTES + 1)
-
-
 def _writing(task: Task, checkpoint: str) -> Callable:
     """Return the handler that writes programs which ask what the page asks."""
 
     def write_picture_programs(request: gr.Request, *values: Any) -> list[str]:
-        address = base_url(request)
-        written = (
-            python_snippet(task.name, checkpoint, FILE_NAME, named(OPTION_NAMES, values)),
-            file_curl_snippet(address, checkpoint, FILE_NAME),
-            picture_client_snippet(address, checkpoint, FILE_NAME),
-        )
-        return [program.rstrip("\n") for program in written]
+        address, options = base_url(request), named(OPTION_NAMES, values)
+        client = picture_client_snippet(address, checkpoint, FILE_NAME)
+        return file_programs(address, task.name, checkpoint, FILE_NAME, options, client)
 
     return write_picture_programs

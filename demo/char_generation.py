@@ -7,6 +7,7 @@ import gradio as gr
 
 from tasks import Task
 
+from .asking import scroll_to
 from .char_handlers import NUM_OTHERS, QUIET, STARTING_LENGTH, CharHandlers, chosen_options
 from .char_models import char_model, facts_html
 from .char_next import CHAR_NEXT_JS
@@ -25,11 +26,6 @@ UNIT_INFO = "Those that follow something, or any: memory or hidden, its layer fr
 SEED_INFO = "Empty: a new one each time. The one that was used is named under the text."
 PROGRAMS = "The same beginning with the same options, from a program; the client also as the text is written."
 NO_MAP = "# text_generation cannot ask for unknown_characters: what the model never saw is refused here.\n"
-SHOW_TEXT = """() => {
-  const written = document.getElementById("char-written");
-  if (written.getBoundingClientRect().top > 0.4 * innerHeight) written.scrollIntoView({ block: "start" });
-}"""
-"""On a narrow screen the text is below the options."""
 
 
 def build_tab(task: Task, checkpoints: Checkpoints) -> None:
@@ -77,7 +73,8 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
     look.click(look_into, [*colours, checkpoint, own_text, maps], shown, **silent)
     alternatives.choose(choose, [*colours, passage], shown, **silent)
     gr.on([colour_by.input, unit.input], recolour, [*colours, passage], shown, **silent)
-    gr.on([write.click, examples.click, go_on.click, look.click], None, js=SHOW_TEXT, api_visibility="private")
+    asking = [write.click, examples.click, go_on.click, look.click]
+    gr.on(asking, None, js=scroll_to("char-written", 0.4), api_visibility="private")
     switched = checkpoint.input(
         choose_model, [run, checkpoint], [facts, beginning, own_text, examples, *shown], **silent
     )

@@ -9,17 +9,17 @@ import gradio as gr
 
 import hub
 from hub import CheckpointError
-from pipelines import InputError
 from pipelines.audio_input import MAXIMUM_BYTES, read_audio
 from pipelines.transcripts import DecodingOptions
 from tasks import Task
 
+from .asking import read_upload, scroll_to
 from .examples import attributions_html, read_samples
 from .options import named, option_sliders
 from .posteriors import Posteriors, posteriors_of
 from .recording import PLAYER_JS, SAMPLING_RATE, DrawnRecording, draw_recording, player_html
 from .served import Checkpoints, ask, or_refusal
-from .snippets import base_url, file_curl_snippet, program_boxes, python_snippet, recording_client_snippet
+from .snippets import base_url, file_programs, program_boxes, recording_client_snippet
 from .transcript import NOTHING, TRANSCRIPT_JS, signed, transcript_html
 
 OPTION_NAMES = ("num_beams", "num_return_sequences", "language_model_weight", "hot_word_weight")
@@ -34,11 +34,6 @@ NOTE = (
     "Trained on AN4 and nothing else: 66 Americans in 1991 who spell names and streets and say numbers, dates and a "
     "few control words (enter, rubout, erase, stop ...). Anything else you say is written in those words and letters."
 )
-SHOW_ANSWER = """() => {
-  const answer = document.getElementById("ctc-answer");
-  if (answer.getBoundingClientRect().top > 0.5 * innerHeight) answer.scrollIntoView({ block: "start" });
-}"""
-"""On a narrow screen the answer is below the examples."""
 PROGRAMS = (
     "The same question from a program, with the same options; but curl sends the recording's bytes alone, and gets the "
     "checkpoint's own options."
@@ -89,7 +84,7 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
     chosen = clips.click(_choosing(recording), clips, recording, **silent)
     filled_in = chosen.then(transcribe, asked, answered, api_visibility="private", show_progress="minimal")
     for done in (pressed, filled_in):
-        done.then(None, js=SHOW_ANSWER, api_visibility="private")
+        done.then(None, js=scroll_to("ctc-answer"), api_visibility="private")
     gr.on([button.click, accordion.expand], write, [hot_words, *sliders], programs, **silent)
     transcripts.input(show_transcript, [transcripts, answer], drawing, **silent)
 
@@ -178,7 +173,7 @@ def _transcribing(checkpoint: str, checkpoints: Checkpoints) -> Callable:
     """Return the handler that transcribes: a visible answer, or a sentence that says why there is none."""
 
     def transcribe(path: str | None, hot_words: str | None, *values: Any) -> tuple:
-        content = _content(path)
+        content = read_upload(path, MAXIMUM_BYTES, NO_RECORDING)
         best = ask(checkpoints, checkpoint, content, chosen_options(hot_words, values))
         results = [best, *best.get("alternatives", [])]
         waveform = read_audio(content, SAMPLING_RATE).waveform
@@ -202,24 +197,12 @@ def _drawn_part(result: dict) -> dict:
     return parts | {"alignment": result["evidence"]["alignment"]}
 
 
-def _content(path: str | None) -> bytes:
-    """Read the file as it was sent, but no more of it than is enough to refuse it."""
-    if path is None:
-        raise InputError(NO_RECORDING)
-    with open(path, "rb") as file:
-        return file.read(MAXIMUM_BYTES + 1)
-
-
 def _writing(task: Task, checkpoint: str) -> Callable:
     """Return the handler that writes programs which ask what the page asks."""
 
     def write_recording_programs(request: gr.Request, hot_words: str | None, *values: Any) -> list[str]:
         address, options = base_url(request), chosen_options(hot_words, values)
-        written = (
-            python_snippet(task.name, checkpoint, FILE_NAME, options),
-            file_curl_snippet(address, checkpoint, FILE_NAME),
-            recording_client_snippet(address, checkpoint, FILE_NAME, options),
-        )
-        return [program.rstrip("\n") for program in written]
+        client = recording_client_snippet(address, checkpoint, FILE_NAME, options)
+        return file_programs(address, task.name, checkpoint, FILE_NAME, options, client)
 
     return write_recording_programs

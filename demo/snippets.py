@@ -86,6 +86,27 @@ def recording_client_snippet(address: str, checkpoint: str, file_name: str, para
     )
 
 
+def file_programs(
+    address: str, task: str, checkpoint: str, file_name: str, parameters: dict[str, Any], client: str
+) -> list[str]:
+    """Write the three programs that send a file.
+
+    Args:
+        address: of this server.
+        task: its name.
+        checkpoint: its name.
+        file_name: what they call the file.
+        parameters: options.
+        client: the last of them; what its method takes, the task knows.
+    """
+    written = (
+        python_snippet(task, checkpoint, file_name, parameters),
+        file_curl_snippet(address, checkpoint, file_name),
+        client,
+    )
+    return [program.rstrip("\n") for program in written]
+
+
 def program_boxes(explanation: str, elem_id: str) -> tuple[gr.Accordion, list[gr.Code]]:
     """Lay out a closed accordion with three boxes, for Python, curl and huggingface_hub's client."""
     kinds = (("Python", "python"), ("curl", "shell"), ("huggingface_hub's client", "python"))
