@@ -97,12 +97,10 @@ def check(folder: Path) -> Task:
 
 
 def vocabulary_files(task: Task) -> list[str]:
-    """Name the files that hold a task's vocabulary."""
-    if "." in task.tokenizer:
-        return list(model_code(task.tokenizer).vocab_files_names.values())
-    if task.tokenizer == "Wav2Vec2CTCTokenizer":
-        return ["vocab.json"]
-    return ["tokenizer.json"]  # transformers' own classes list formats of long ago beside it
+    """Name the files that a task's tokenizer is made of."""
+    if task.tokenizer == "PreTrainedTokenizerFast":
+        return ["tokenizer.json"]  # the class lists formats of long ago beside it
+    return list(model_code(task.tokenizer).vocab_files_names.values())
 
 
 def facts(folder: Path) -> dict:
