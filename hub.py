@@ -110,8 +110,14 @@ def facts(folder: Path) -> dict:
 
 
 def decoding_defaults(name: str) -> dict:
-    """Return how a checkpoint decodes when nobody says otherwise: its `generation_config.json`."""
-    return _read_json(find(name) / "generation_config.json")
+    """Return how a checkpoint decodes when nobody says otherwise.
+
+    That is its `generation_config.json`, or without one what its configuration has as `decoding`; or nothing.
+    """
+    folder = find(name)
+    if (folder / "generation_config.json").exists():
+        return _read_json(folder / "generation_config.json")
+    return _read_json(folder / "config.json").get("decoding") or {}
 
 
 def _expected_shapes(folder: Path, task: Task) -> dict[str, tuple[int, ...]]:

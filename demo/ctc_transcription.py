@@ -1,6 +1,5 @@
 """The listening tab: a recording, transcripts, and when the network heard which letter of the one that is chosen."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -92,8 +91,8 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
 def starting_values(checkpoint: str) -> dict[str, float]:
     """Return what the sliders stand at: the checkpoint's own options, and more than one transcript."""
     try:
-        own = json.loads((hub.find(checkpoint) / "config.json").read_text("utf-8")).get("decoding") or {}
-    except (CheckpointError, FileNotFoundError):  # it is not there; whoever asks it will read so
+        own = hub.decoding_defaults(checkpoint)
+    except CheckpointError:  # it is not there; whoever asks it will read so
         own = {}
     values = asdict(DecodingOptions()) | own | {"num_return_sequences": NUM_TRANSCRIPTS}
     return {name: values[name] for name in OPTION_NAMES}

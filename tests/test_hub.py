@@ -99,3 +99,21 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
         hub.find("nowhere")
     with pytest.raises(CheckpointError, match="No checkpoint"):
         hub.find(str(tmp_path / "nowhere"))
+
+
+def test_a_checkpoint_says_how_it_decodes_in_one_of_two_files(tmp_path):
+    (tmp_path / "config.json").write_text('{"decoding": {"num_beams": 40}}')
+    assert hub.decoding_defaults(str(tmp_path)) == {"num_beams": 40}
+    (tmp_path / "generation_config.json").write_text('{"num_beams": 5}')
+    assert hub.decoding_defaults(str(tmp_path)) == {"num_beams": 5}
+
+
+@pytest.mark.parametrize("content", ["{}", '{"decoding": null}'])
+def test_a_checkpoint_need_not_say_how_it_decodes(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    assert hub.decoding_defaults(str(tmp_path)) == {}
+
+
+def test_decoding_defaults_of_what_is_no_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match=r"config.json: the file is missing or empty"):
+        hub.decoding_defaults(str(tmp_path))
