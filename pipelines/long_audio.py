@@ -71,28 +71,6 @@ def log_probabilities_of(
     return [torch.cat(some) for some in parts]
 
 
-def greatest_difference(
-    model: Any,
-    extractor: Any,
-    waveform: np.ndarray,
-    chunk_seconds: float = CHUNK_SECONDS,
-    stride_seconds: float = STRIDE_SECONDS,
-) -> float:
-    """Measure what cutting changes: the greatest difference of a probability from that of one pass.
-
-    Args:
-        model: the recogniser.
-        extractor: makes its features.
-        waveform: float (samples), longer than a chunk; one pass must fit into the memory.
-        chunk_seconds: as in `log_probabilities_of`.
-        stride_seconds: as there.
-    """
-    seconds = len(waveform) / extractor.sampling_rate
-    (whole,) = log_probabilities_of(model, extractor, [waveform], chunk_seconds=seconds + 1)
-    (joined,) = log_probabilities_of(model, extractor, [waveform], chunk_seconds, stride_seconds)
-    return float((joined.exp() - whole.exp()).abs().max())
-
-
 @dataclass(frozen=True)
 class _Chunk:
     """A part of a recording with its context."""

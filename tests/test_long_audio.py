@@ -10,7 +10,7 @@ from models.configuration_blstm_ctc import BlstmCtcConfig
 from models.feature_extraction_blstm_ctc import BlstmCtcFeatureExtractor
 from models.modeling_blstm_ctc import BlstmCtcForCTC
 from pipelines import long_audio
-from pipelines.long_audio import greatest_difference, log_probabilities_of
+from pipelines.long_audio import log_probabilities_of
 
 VARIANTS = [{}, {"front_end": "stack", "stacked_frames": 3}, {"bidirectional": False}]
 
@@ -35,6 +35,13 @@ def one_pass(model, waveform, extractor):
     features = extractor(waveform, 16000, return_tensors="pt")["input_features"].to(model.dtype)
     with torch.inference_mode():
         return model(features).logits[0].log_softmax(dim=-1)
+
+
+def greatest_difference(model, extractor, waveform, *seconds):
+    """Return what cutting changes: the greatest difference of a probability from that of one pass."""
+    (whole,) = log_probabilities_of(model, extractor, [waveform], chunk_seconds=1000.0)
+    (joined,) = log_probabilities_of(model, extractor, [waveform], *seconds)
+    return float((joined.exp() - whole.exp()).abs().max())
 
 
 @pytest.fixture(scope="module")
