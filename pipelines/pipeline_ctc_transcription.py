@@ -28,6 +28,9 @@ DECIMALS = 3
 """Of a time in seconds."""
 NO_BEAM_SEARCH = "The package ctc-beam-decoder is not installed here: this is the best path, without a language model."
 
+_TEXTS = ("hot_words", "lexicon")
+"""Options that are words in the model's letters."""
+
 
 class CtcTranscriptionPipeline(FilePipeline):
     """Writes down what is said; returns hypotheses, best first: `text`, `chunks` and `score`.
@@ -238,9 +241,6 @@ class CtcTranscriptionPipeline(FilePipeline):
             _raise_exceptions_for_missing_entries=False,
         )
         return path and WordNGrams.read(path)
-
-
-_TEXTS = ("hot_words", "lexicon")
 
 
 @dataclass(frozen=True)

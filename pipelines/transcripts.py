@@ -1,9 +1,9 @@
 """From a network's log-probabilities to transcripts: text, words and characters with their times and confidences.
 
 Names of dimensions in this file:
-    steps     frames of log-probabilities
-    labels    of the network, the blank included
-    positions characters of a text, the gaps between words included
+    steps      frames of log-probabilities
+    labels     of the network, the blank included
+    positions  characters of a text, the gaps between words included
 """
 
 import math
