@@ -1,6 +1,7 @@
 """Writing on from a beginning, with the network in the open: pipeline("char-generation")."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from random import SystemRandom
 from typing import Any
@@ -17,6 +18,11 @@ from .unit_activations import Unit, chosen_units
 MAXIMUM_CHARACTERS = 10_000
 """Of a prompt, and of a text to look into."""
 MAXIMUM_NEW_TOKENS = 5_000
+TOP_N_TOKENS = Option(
+    "top_n_tokens", "int", "postprocess", "With details: alternatives to name at each character.", 0, 20
+)
+TOP = replace(TOP_N_TOKENS, name="top")
+"""What `inspect` calls it."""
 
 
 class CharGenerationPipeline(EvidencePipeline):
@@ -48,7 +54,7 @@ class CharGenerationPipeline(EvidencePipeline):
         ),
         Option("return_full_text", "bool", "postprocess", "Whether the text begins with the prompt."),
         Option("details", "bool", "postprocess", "Whether to return each character's probability, as TGI does."),
-        Option("top_n_tokens", "int", "postprocess", "With details: alternatives to name at each character.", 0, 20),
+        TOP_N_TOKENS,
         Option("decoder_input_details", "bool", "postprocess", "With details: whether to score the prompt too."),
         RETURN_EVIDENCE,
     )
@@ -153,9 +159,10 @@ class CharGenerationPipeline(EvidencePipeline):
         Raises:
             InputError: for a text or an option that does not fit.
         """
-        options = self._sanitize_parameters(top_n_tokens=top, units=units, unknown_characters=unknown_characters)
-        text = self.preprocess(self.check_input(text), **options[0])["prompt"]
-        return look_into(self.model, self._ids(text), text, self._characters, top, self._units(options[1].get("units")))
+        before, forward, _ = self._sanitize_parameters(units=units, unknown_characters=unknown_characters)
+        top = TOP.check(top)
+        text = self.preprocess(self.check_input(text), **before)["prompt"]
+        return look_into(self.model, self._ids(text), text, self._characters, top, self._units(forward.get("units")))
 
     def _answer(self, prompt: str, options: dict[str, Any], number: int) -> TextAnswer:
         writing = self._writing_options(options, number)

@@ -207,7 +207,7 @@ class TestInspect:
         for text in ("", "é", None, "A" * 10_001):
             with pytest.raises(InputError):
                 write.inspect(text)
-        with pytest.raises(InputError, match="top_n_tokens"):
+        with pytest.raises(InputError, match=r"^top must be a whole number from 0 to 20; got 21"):
             write.inspect(PROMPT, top=21)
         assert write.inspect("A é", unknown_characters="map")["characters"] == ["A", " ", "e"]
 
