@@ -18,6 +18,8 @@ FORMATS = {
     "MP3": "MPEG_LAYER_III",
 }
 """Encoding of each kind of file; Opus is in an OGG file, too."""
+TOLERANCES = {"WAV": 1e-4, "FLAC": 1e-4, "OGG": 0.1, "OPUS": 0.5, "MP3": 0.1}
+"""Of a sample; Opus shifts phases where the tone changes."""
 
 
 def tones(seconds: float = 1.0, rate: int = 16000, level: float = 0.3) -> np.ndarray:
