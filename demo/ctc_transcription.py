@@ -9,7 +9,7 @@ import gradio as gr
 import hub
 from hub import CheckpointError
 from pipelines.audio_input import MAXIMUM_BYTES, read_audio
-from pipelines.transcripts import DecodingOptions
+from pipelines.ctc_beam_search import DecodingOptions
 from tasks import Task
 
 from .asking import read_upload, scroll_to

@@ -40,6 +40,8 @@ UNKNOWN_WORD_OFFSET = -10.0
 OUTSIDE_LEXICON = -1e6
 """What the search adds for a word that must not be said; no score of an utterance comes near it."""
 NO_PRUNING = -1e30
+LEAST_LABEL_LOG_PROBABILITY = -5.0
+"""A less probable label is not followed, unless it is its step's best or there is a lexicon."""
 LONGEST_PIECE = 1500
 """Steps that are searched at once: the decoder's time and memory grow with the square of the length."""
 NUM_CACHED_DECODERS = 8
@@ -48,34 +50,31 @@ CERTAIN = {(START,): (NEVER, 0.0), (END,): (0.0, 0.0), (UNKNOWN,): (0.0, 0.0), (
 
 
 @dataclass(frozen=True)
-class SearchOptions:
-    """How to search; weights are of log-probabilities in nats."""
+class DecodingOptions:
+    """How to get from log-probabilities to texts; weights are of log-probabilities in nats."""
 
-    beam_width: int = 16
-    num_results: int = 1
-    language_model_weight: float = 0.5
+    num_beams: int = 16
+    """Places of the beam; to a transcriber 1 is the best path, and no search."""
+    num_return_sequences: int = 1
+    language_model_weight: float = 0.0
     word_bonus: float = 0.0
     """Nats for each word: it makes up for the language model's liking of few words."""
     hot_words: tuple[str, ...] = ()
     """What is likelier than usual: words, or phrases, whose words count one by one."""
-    hot_word_weight: float = 10.0
+    hot_word_weight: float = 8.0
     """Nats for each hot word of a text; while it is being spelled a share of them, by its letters."""
     lexicon: frozenset[str] | None = None
     """The only words that may be said; None: all."""
-    least_label_log_probability: float = -5.0
-    """A less probable label is not followed, unless it is its step's best or there is a lexicon."""
 
     def __post_init__(self):
-        if self.beam_width < 1 or self.num_results < 1:
-            raise ValueError(
-                f"beam_width and num_results must be at least 1; got {self.beam_width} and {self.num_results}."
-            )
+        for name in ("num_beams", "num_return_sequences"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if not 0 <= self.language_model_weight < math.inf:
             raise ValueError(f"language_model_weight must be a number from 0; got {self.language_model_weight}.")
-        if not (math.isfinite(self.word_bonus) and math.isfinite(self.hot_word_weight)):
-            raise ValueError(
-                f"word_bonus and hot_word_weight must be numbers; got {self.word_bonus} and {self.hot_word_weight}."
-            )
+        for name in ("word_bonus", "hot_word_weight"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a number; got {getattr(self, name)}.")
 
     @functools.cached_property
     def single_hot_words(self) -> frozenset[str]:
@@ -130,7 +129,7 @@ class BeamSearch:
             self._check_language_model(language_model)
         self._decoder = functools.lru_cache(maxsize=NUM_CACHED_DECODERS)(self._new_decoder)
 
-    def search(self, log_probabilities: Tensor, options: SearchOptions | None = None) -> list[Hypothesis]:
+    def search(self, log_probabilities: Tensor, options: DecodingOptions | None = None) -> list[Hypothesis]:
         """Find the best texts; each stands for all its alignments.
 
         What is longer than a minute is cut at likely word boundaries, and the pieces are searched one by one.
@@ -140,20 +139,22 @@ class BeamSearch:
             options: how to search.
 
         Returns:
-            At most `num_results` hypotheses, best first; where nothing fits the lexicon, the empty one.
+            At most `num_return_sequences` hypotheses, best first; where nothing fits the lexicon, the empty one.
 
         Raises:
             ValueError: for what is not a number, another vocabulary, and words that no labels can spell.
             ImportError: without the package ctc-beam-decoder.
         """
-        options = options or SearchOptions()
+        options = options or DecodingOptions()
         self._check_spelling("hot_words", options.single_hot_words)
         self._check_spelling("lexicon", options.lexicon or ())
         best = [self._scored((), 0.0, options)]
         for first, piece in self._pieces(self._normalised(log_probabilities)):
             found = self._search_piece(first, piece, options)
             pairs = heapq.nlargest(
-                options.num_results, itertools.product(best, found), key=lambda pair: pair[0].score + pair[1].score
+                options.num_return_sequences,
+                itertools.product(best, found),
+                key=lambda pair: pair[0].score + pair[1].score,
             )
             best = [
                 self._scored(left.words + right.words, left.parts["acoustic"] + right.parts["acoustic"], options)
@@ -164,16 +165,16 @@ class BeamSearch:
             different.setdefault(hypothesis.text, hypothesis)
         return list(different.values())
 
-    def _search_piece(self, first: int, log_probabilities: Tensor, options: SearchOptions) -> list[Hypothesis]:
+    def _search_piece(self, first: int, log_probabilities: Tensor, options: DecodingOptions) -> list[Hypothesis]:
         """Search float64 (steps, vocabulary), of which the first is the utterance's `first`."""
         has_lexicon = options.lexicon is not None
         hot_words = options.single_hot_words & options.lexicon if has_lexicon else options.single_hot_words
         weight = options.language_model_weight if self.language_model is not None else 0.0
         beams = self._decoder(weight, options.word_bonus, options.lexicon).decode_beams(
             log_probabilities.float().numpy(),
-            beam_width=options.beam_width,
+            beam_width=options.num_beams,
             beam_prune_logp=NO_PRUNING,
-            token_min_logp=NO_PRUNING if has_lexicon else options.least_label_log_probability,
+            token_min_logp=NO_PRUNING if has_lexicon else LEAST_LABEL_LOG_PROBABILITY,
             hotwords=sorted(hot_words),
             hotword_weight=options.hot_word_weight,
         )
@@ -184,7 +185,7 @@ class BeamSearch:
                 found.append(self._scored(spans, acoustic, options))
         return found or [self._scored((), self._log_probability_of_nothing(log_probabilities), options)]
 
-    def _scored(self, words: tuple[WordSpan, ...], acoustic: float, options: SearchOptions) -> Hypothesis:
+    def _scored(self, words: tuple[WordSpan, ...], acoustic: float, options: DecodingOptions) -> Hypothesis:
         spelled = [span.word for span in words]
         language_model = 0.0
         if self.language_model is not None and options.language_model_weight:

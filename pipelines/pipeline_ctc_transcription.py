@@ -12,12 +12,12 @@ from torch import Tensor
 from transformers.utils import cached_file
 
 from .audio_input import ReadAudio, read_audio
-from .ctc_beam_search import BeamSearch
+from .ctc_beam_search import BeamSearch, DecodingOptions
 from .file_pipeline import FilePipeline
 from .long_audio import log_probabilities_of
 from .pipeline_common import RETURN_EVIDENCE, InputError, Option, check_text, only_item
 from .speech_streaming import StreamingSession
-from .transcripts import DecodingOptions, Transcriber, Transcript
+from .transcripts import Transcriber, Transcript
 from .word_ngrams import WordNGrams
 
 LANGUAGE_MODEL_FILE = "language_model.arpa"

@@ -8,12 +8,12 @@ Names of dimensions in this file:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
-from .ctc_beam_search import BeamSearch, Hypothesis, SearchOptions
+from .ctc_beam_search import BeamSearch, DecodingOptions, Hypothesis
 from .ctc_confidence import WordSpan, word_posteriors
 
 NUM_COMPARED = 32
@@ -21,25 +21,6 @@ NUM_COMPARED = 32
 
 Span = tuple[int, int]
 """First step, and the one after the last."""
-
-
-@dataclass(frozen=True)
-class DecodingOptions:
-    """How to get from log-probabilities to texts."""
-
-    num_beams: int = 16
-    """1 is the best path."""
-    num_return_sequences: int = 1
-    language_model_weight: float = 0.0
-    word_bonus: float = 0.0
-    hot_words: tuple[str, ...] = ()
-    hot_word_weight: float = 8.0
-    lexicon: frozenset[str] | None = None
-
-    def search_options(self) -> SearchOptions:
-        """Return the beam search's; it finds more texts than are returned, for the words' confidences."""
-        shared = {name: getattr(self, name) for name in SearchOptions.__annotations__ if hasattr(self, name)}
-        return SearchOptions(self.num_beams, max(NUM_COMPARED, self.num_return_sequences), **shared)
 
 
 @dataclass(frozen=True)
@@ -89,13 +70,23 @@ class Transcriber:
         if options.num_beams == 1:
             labels = self.model.best_path(log_probabilities).labels
             return [self.align(log_probabilities, " ".join("".join(map(self.characters.__getitem__, labels)).split()))]
-        hypotheses = self.beam_search.search(log_probabilities, options.search_options())
+        hypotheses = self.hypotheses(log_probabilities, options)
         spoken, scores = [found.words for found in hypotheses], [found.score for found in hypotheses]
         temperature = self.confidence_temperatures.get("beam_search", 1.0)
         return [
             self._transcript(log_probabilities, found, word_posteriors(spoken, scores, temperature, rank))
             for rank, found in enumerate(hypotheses[: options.num_return_sequences])
         ]
+
+    def hypotheses(self, log_probabilities: Tensor, options: DecodingOptions) -> list[Hypothesis]:
+        """Search for the best texts, and for more of them than are wanted: the words' confidences compare them.
+
+        Args:
+            log_probabilities: float32 (steps, labels), on the CPU.
+            options: how.
+        """
+        num_compared = max(NUM_COMPARED, options.num_return_sequences)
+        return self.beam_search.search(log_probabilities, replace(options, num_return_sequences=num_compared))
 
     def align(self, log_probabilities: Tensor, text: str) -> Transcript:
         """Score one text and find where it is said; its confidences are those of its letters.

@@ -8,14 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
+import pipelines.ctc_beam_search as module
 from models.ctc import collapse
-from pipelines.ctc_beam_search import UNKNOWN_WORD_OFFSET, BeamSearch, Hypothesis, SearchOptions
+from pipelines.ctc_beam_search import UNKNOWN_WORD_OFFSET, BeamSearch, DecodingOptions, Hypothesis
 
 from .ctc_search import LABELS, MODEL, random_log_probabilities
 
 pytest.importorskip("ctc_beam_decoder", reason="beam search needs it")
 
-EXACT = functools.partial(SearchOptions, beam_width=100_000, num_results=100_000, least_label_log_probability=-math.inf)
+EXACT = functools.partial(DecodingOptions, num_beams=100_000, num_return_sequences=100_000, language_model_weight=0.5)
+
+
+@pytest.fixture(autouse=True)
+def every_label_is_followed(monkeypatch):
+    monkeypatch.setattr(module, "LEAST_LABEL_LOG_PROBABILITY", -math.inf)
 
 
 def all_texts(log_probabilities: Tensor, labels: list[str] = LABELS, blank: int = 0) -> dict[str, float]:

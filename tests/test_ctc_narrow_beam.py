@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import pipelines.ctc_beam_search as module
-from pipelines.ctc_beam_search import UNKNOWN_WORD_OFFSET, BeamSearch, SearchOptions
+from pipelines.ctc_beam_search import UNKNOWN_WORD_OFFSET, BeamSearch, DecodingOptions
 from pipelines.ctc_confidence import WordSpan
 from pipelines.word_ngrams import WordNGrams
 
@@ -22,7 +22,7 @@ pytest.importorskip("ctc_beam_decoder", reason="beam search needs it")
 @pytest.mark.parametrize("model", [None, MODEL])
 def test_a_narrow_beam_keeps_to_the_lexicon_too(model):
     search = BeamSearch(ALPHABET, 0, "|", model)
-    options = SearchOptions(beam_width=4, num_results=4, lexicon=frozenset({"YES", "NO", "A"}))
+    options = DecodingOptions(4, 4, language_model_weight=0.5, lexicon=frozenset({"YES", "NO", "A"}))
     for seed in range(5):
         for hypothesis in search.search(peaky_log_probabilities(40, seed), options):
             assert {"YES", "NO", "A"}.issuperset(hypothesis.text.split())
@@ -31,13 +31,13 @@ def test_a_narrow_beam_keeps_to_the_lexicon_too(model):
 def test_the_lexicon_corrects_a_word():
     search = BeamSearch(ALPHABET, 0, "|")
     assert search.search(spelled("YEZ NO"))[0].text == "YEZ NO"
-    options = SearchOptions(lexicon=frozenset({"YES", "NO", "YESTERDAY"}))
+    options = DecodingOptions(lexicon=frozenset({"YES", "NO", "YESTERDAY"}))
     assert search.search(spelled("YEZ NO"), options)[0].text == "YES NO"
 
 
 def test_a_part_of_a_word_is_no_word_and_nothing_that_fits_is_an_empty_text():
     log_probabilities = spelled("YE")[:2]  # two steps are too few for YES
-    (found,) = BeamSearch(ALPHABET, 0, "|").search(log_probabilities, SearchOptions(lexicon=frozenset({"YES"})))
+    (found,) = BeamSearch(ALPHABET, 0, "|").search(log_probabilities, DecodingOptions(lexicon=frozenset({"YES"})))
     assert found.words == () and found.text == ""
     expected = log_probabilities[:, :2].double().logsumexp(dim=1).sum().item()
     assert found.parts["acoustic"] == pytest.approx(expected, abs=1e-4)
@@ -48,19 +48,19 @@ def test_a_hot_word_is_chosen_where_it_is_nearly_said():
     log_probabilities[4, ALPHABET.index("S")] = -3.0
     search = BeamSearch(ALPHABET, 0, "|")
     assert search.search(log_probabilities)[0].text == "YEZ"
-    found = search.search(log_probabilities, SearchOptions(hot_words=("YES",)))[0]
+    found = search.search(log_probabilities, DecodingOptions(hot_words=("YES",), hot_word_weight=10.0))[0]
     assert found.text == "YES" and found.parts["hot_words"] == 10.0
 
 
 def test_a_hot_word_outside_the_lexicon_takes_no_place_in_the_beam():
-    options = SearchOptions(beam_width=1, lexicon=frozenset({"YES"}), hot_words=("YEZ",), hot_word_weight=50.0)
+    options = DecodingOptions(num_beams=1, lexicon=frozenset({"YES"}), hot_words=("YEZ",), hot_word_weight=50.0)
     log_probabilities = spelled("YEZ")
     log_probabilities[4, ALPHABET.index("S")] = -3.0
     assert BeamSearch(ALPHABET, 0, "|").search(log_probabilities, options)[0].text == "YES"
 
 
 def test_without_steps_nothing_is_said():
-    options = SearchOptions(num_results=5, language_model_weight=0.7)
+    options = DecodingOptions(num_return_sequences=5, language_model_weight=0.7)
     (found,) = BeamSearch(LABELS, 0, "|", MODEL).search(torch.empty(0, 4), options)
     assert found.words == ()
     assert found.parts == {
@@ -80,7 +80,8 @@ def test_a_long_recording_is_searched_in_pieces(monkeypatch):
     text = " ".join(random.Random(0).choices(["YES", "NO", "A", "AB"], k=60))
     log_probabilities = spelled(text)
     search = BeamSearch(ALPHABET, 0, "|", MODEL)
-    options = SearchOptions(num_results=3, least_label_log_probability=-15.0)
+    options = DecodingOptions(num_return_sequences=3, language_model_weight=0.5)
+    monkeypatch.setattr(module, "LEAST_LABEL_LOG_PROBABILITY", -15.0)
     whole = search.search(log_probabilities, options)
     monkeypatch.setattr(module, "LONGEST_PIECE", 100)
     assert len(list(search._pieces(log_probabilities))) > 3
@@ -92,7 +93,7 @@ def test_a_long_recording_is_searched_in_pieces(monkeypatch):
 
 def test_pieces_give_no_text_twice(monkeypatch):
     monkeypatch.setattr(module, "LONGEST_PIECE", 4)
-    found = BeamSearch(LABELS, 0, "|").search(random_log_probabilities(9), SearchOptions(num_results=100))
+    found = BeamSearch(LABELS, 0, "|").search(random_log_probabilities(9), DecodingOptions(num_return_sequences=100))
     texts = [hypothesis.text for hypothesis in found]
     assert len(set(texts)) == len(texts) > 10
     assert found == sorted(found, key=lambda hypothesis: -hypothesis.score)
@@ -103,17 +104,17 @@ def test_decoders_are_kept_and_not_too_many_of_them():
     log_probabilities = random_log_probabilities(4)
     for _ in range(2):
         for hot_words in ((), ("A",)):
-            search.search(log_probabilities, SearchOptions(hot_words=hot_words))
+            search.search(log_probabilities, DecodingOptions(language_model_weight=0.5, hot_words=hot_words))
     assert search._decoder.cache_info().currsize == 1
     for bonus in range(12):
-        search.search(log_probabilities, SearchOptions(word_bonus=bonus))
+        search.search(log_probabilities, DecodingOptions(language_model_weight=0.5, word_bonus=bonus))
     assert search._decoder.cache_info().currsize == module.NUM_CACHED_DECODERS
 
 
 def test_threads_share_a_search():
     search = BeamSearch(ALPHABET, 0, "|", MODEL)
     inputs = [peaky_log_probabilities(60, seed) for seed in range(6)]
-    options = [SearchOptions(num_results=5, word_bonus=bonus) for bonus in (0.0, 1.0)]
+    options = [DecodingOptions(16, 5, language_model_weight=0.5, word_bonus=bonus) for bonus in (0.0, 1.0)]
     jobs = list(itertools.product(inputs, options)) * 3
     alone = [search.search(*job) for job in jobs]
     with ThreadPoolExecutor(4) as threads:
@@ -146,8 +147,13 @@ def reference_decoder(tmp_path) -> Callable:
 @pytest.mark.parametrize("hot_words", [(), ("A", "BE", "THE")])
 @pytest.mark.parametrize("model", [None, MODEL])
 def test_pyctcdecode_finds_the_same(reference_decoder, model, hot_words):
-    options = SearchOptions(
-        beam_width=16, num_results=16, word_bonus=0.5 if model else 0.0, hot_words=hot_words, hot_word_weight=4.0
+    options = DecodingOptions(
+        num_beams=16,
+        num_return_sequences=16,
+        language_model_weight=0.5,
+        word_bonus=0.5 if model else 0.0,
+        hot_words=hot_words,
+        hot_word_weight=4.0,
     )
     search, decoder = BeamSearch(ALPHABET, 0, "|", model), reference_decoder(model, 0.5, 0.5)
     for seed in range(6):

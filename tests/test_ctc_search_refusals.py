@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from pipelines.ctc_beam_search import BeamSearch, SearchOptions
+from pipelines.ctc_beam_search import BeamSearch, DecodingOptions
 from pipelines.word_ngrams import WordNGrams
 
 from .ctc_search import LABELS
@@ -31,7 +31,7 @@ def test_another_shape_is_refused(shape):
 @pytest.mark.parametrize("word", ["a", "É", "A-B", "\x00", "|"])
 def test_words_that_no_label_writes_are_refused(word):
     search = BeamSearch(LABELS, 0, "|")
-    for options in (SearchOptions(hot_words=("A " + word,)), SearchOptions(lexicon=frozenset({"A", word}))):
+    for options in (DecodingOptions(hot_words=("A " + word,)), DecodingOptions(lexicon=frozenset({"A", word}))):
         with pytest.raises(ValueError, match="has characters that no label writes"):
             search.search(torch.zeros(2, 4), options)
 
@@ -39,7 +39,7 @@ def test_words_that_no_label_writes_are_refused(word):
 @pytest.mark.parametrize("word", ["", "A B"])
 def test_a_lexicon_has_single_words(word):
     with pytest.raises(ValueError, match=r"lexicon: .* has characters that no label writes"):
-        BeamSearch(LABELS, 0, "|").search(torch.zeros(2, 4), SearchOptions(lexicon=frozenset({word})))
+        BeamSearch(LABELS, 0, "|").search(torch.zeros(2, 4), DecodingOptions(lexicon=frozenset({word})))
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_a_language_model_that_does_not_go_with_the_labels_is_refused():
 @pytest.mark.parametrize(
     "options",
     [
-        {"beam_width": 0},
-        {"num_results": 0},
+        {"num_beams": 0},
+        {"num_return_sequences": 0},
         {"language_model_weight": -1.0},
         {"language_model_weight": math.nan},
         {"word_bonus": math.inf},
@@ -84,7 +84,7 @@ def test_a_language_model_that_does_not_go_with_the_labels_is_refused():
 )
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
-        SearchOptions(**options)
+        DecodingOptions(**options)
 
 
 def test_without_the_package_people_are_told_to_install_it(monkeypatch):

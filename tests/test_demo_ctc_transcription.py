@@ -32,7 +32,7 @@ from demo.snippets import recording_client_snippet
 from demo.transcript import transcript_html
 from pipelines import pipeline, pipeline_class
 from pipelines.audio_input import MAXIMUM_BYTES, read_audio
-from pipelines.transcripts import DecodingOptions
+from pipelines.ctc_beam_search import DecodingOptions
 from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
 from tasks import TASKS
 from training.export import save_checkpoint

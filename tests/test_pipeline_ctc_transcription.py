@@ -15,10 +15,10 @@ import transformers
 from models.ctc import collapse
 from models.feature_extraction_blstm_ctc import BlstmCtcFeatureExtractor
 from pipelines import InputError, pipeline, pipeline_ctc_transcription
+from pipelines.ctc_beam_search import DecodingOptions
 from pipelines.ctc_confidence import word_posteriors
 from pipelines.long_audio import log_probabilities_of
 from pipelines.pipeline_ctc_transcription import LANGUAGE_MODEL_FILE
-from pipelines.transcripts import DecodingOptions
 from tasks import TASKS
 from training.blstm_ctc import LanguageModelFile, build_tokenizer
 from training.export import save_checkpoint
@@ -103,7 +103,7 @@ class TestResults:
     def test_a_words_confidence_is_the_posterior_of_its_hypotheses(self, listen):
         options = DecodingOptions(num_beams=64, lexicon=frozenset({"HD", "DH"}))
         (log_probabilities,) = listen.listen([listen.check_input(RECORDING)])
-        found = listen.transcriber.beam_search.search(log_probabilities, options.search_options())
+        found = listen.transcriber.hypotheses(log_probabilities, options)
         expected = word_posteriors([one.words for one in found], [one.score for one in found], 1.0)
         (result,) = listen(RECORDING, num_beams=64, lexicon=["HD DH"])
         assert [chunk["confidence"] for chunk in result["chunks"]] == pytest.approx(expected)

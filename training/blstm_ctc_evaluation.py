@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import Pipeline
 
 from pipelines.audio_input import ReadAudio
+from pipelines.ctc_beam_search import DecodingOptions
 from pipelines.long_audio import CHUNK_SECONDS, STRIDE_SECONDS, log_probabilities_of
-from pipelines.transcripts import DecodingOptions, Transcript
+from pipelines.transcripts import Transcript
 
 from .blstm_ctc import error_rates
 from .calibration import (
@@ -185,7 +186,7 @@ def n_best_lists(pipe: Pipeline, heard: Heard, search: DecodingOptions) -> list[
     """Search every clip; say which words of the best hypothesis were said."""
     lists = []
     for log_probabilities, reference in zip(heard.log_probabilities, heard.speech.transcripts, strict=True):
-        found = pipe.transcriber.beam_search.search(log_probabilities, search.search_options())
+        found = pipe.transcriber.hypotheses(log_probabilities, search)
         words, scores = [list(one.words) for one in found], [one.score for one in found]
         lists.append(NBestList(words, scores, word_is_correct(reference, found[0].text)))
     return lists
