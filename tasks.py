@@ -95,7 +95,7 @@ _ROWS = (
         recipe="char_rnn",
         tab="char_generation",
         default_checkpoint="char-lstm-shakespeare",
-        checkpoints=("char-lstm-shakespeare", "char-lstm-jokes"),
+        checkpoints=("char-lstm-shakespeare", "char-lstm-linux", "char-lstm-jokes"),
         hub_pipeline_tag="text-generation",
     ),
     Task(
