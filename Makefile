@@ -4,6 +4,9 @@
 # Another Python 3.11 than the one on PATH: make PYTHON=/path/to/python3.11 demo
 PYTHON ?= python3.11
 
+# Each process of the tests may start a demo with every checkpoint, and a browser: more of them need more memory.
+TEST_PROCESSES ?= 2
+
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 RUNTIME := $(VENV)/.runtime-installed
@@ -19,8 +22,10 @@ install-training: $(DEVELOPMENT)
 demo: $(RUNTIME)
 	@$(VENV)/bin/python app.py
 
+# A file's tests stay together, for they share servers and models. Files start in the order of their names and not,
+# as xdist would have it, by their number of tests: the browser's are few, take long, and must not come last.
 test: lint browser
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(DEVELOPMENT)
 	@$(VENV)/bin/ruff check .
