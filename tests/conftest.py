@@ -5,6 +5,7 @@ import os
 # Before torch reads it: sums on other numbers of threads differ in their last bits, and processes are compared.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import functools
 import socket
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from training.export import save_checkpoint
 from .tiny import TINY, TinyFamily
 
 ROOT = Path(__file__).parents[1]
-STARTING_SECONDS = 90
+STARTING_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,25 @@ class TinyCheckpoint:
         return pipeline(self.task.name, model=str(self.folder), device="cpu")
 
 
+@pytest.fixture(scope="session")
+def tiny_checkpoint_of(tmp_path_factory) -> Callable[[str], TinyCheckpoint]:
+    """A task's tiny checkpoint, built when it is first asked for."""
+
+    @functools.cache
+    def build(task_name: str) -> TinyCheckpoint:
+        folder = tmp_path_factory.mktemp(task_name)
+        task, family = TASKS[task_name], TINY[task_name]
+        model, processors = family.build(folder)
+        save_checkpoint(folder / "tiny", task, model, list(processors.values()), {})
+        return TinyCheckpoint(task, family, folder / "tiny")
+
+    return build
+
+
 @pytest.fixture(scope="session", params=sorted(TASKS))
-def tiny_checkpoint(request, tmp_path_factory) -> TinyCheckpoint:
+def tiny_checkpoint(request, tiny_checkpoint_of) -> TinyCheckpoint:
     """Every family's tiny checkpoint, one after the other."""
-    folder = tmp_path_factory.mktemp(request.param)
-    family = TINY[request.param]
-    model, processors = family.build(folder)
-    save_checkpoint(folder / "tiny", TASKS[request.param], model, list(processors.values()), {})
-    return TinyCheckpoint(TASKS[request.param], family, folder / "tiny")
+    return tiny_checkpoint_of(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -237,7 +237,7 @@ def test_a_model_with_code_loads_in_a_fresh_process_as_it_was_at_a_revision(api,
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     theirs = json.loads(done.stdout.splitlines()[-1])

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import soundfile
 import torch
 import transformers
 
+import pipelines.__main__ as command
 from models.ctc import collapse
 from models.feature_extraction_blstm_ctc import BlstmCtcFeatureExtractor
 from pipelines import InputError, pipeline, pipeline_ctc_transcription
@@ -211,12 +211,11 @@ class TestRecordings:
         assert best == first | {"alternatives": others}
         assert listen.serve([encoded]) == [listen(RECORDING)[0]]
 
-    def test_the_command_line_reads_a_file(self, listen, tmp_path):
+    def test_the_command_line_reads_a_file(self, listen, tmp_path, capsys):
         path = tmp_path / "recording.wav"
         path.write_bytes(RECORDING)
-        command = [sys.executable, "-m", "pipelines", TASK.name, str(path), "--model", listen.model.name_or_path]
-        done = subprocess.run([*command, "--num-beams", "1"], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert json.loads(done.stdout)[0]["text"] == listen(RECORDING, num_beams=1)[0]["text"]
+        assert command.main([TASK.name, str(path), "--model", listen.model.name_or_path, "--num-beams", "1"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["text"] == listen(RECORDING, num_beams=1)[0]["text"]
 
 
 class TestSession:

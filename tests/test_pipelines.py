@@ -6,17 +6,16 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import transformers
 from PIL import Image
 
+import pipelines.__main__ as command
 from pipelines import InputError, pipeline
-from tasks import TASKS
-from training.export import save_checkpoint
 
+from .conftest import ROOT
 from .tiny import SENTENCES, TINY, picture
 
 
@@ -108,13 +107,9 @@ class TestEveryTask:
 
 
 @pytest.fixture(scope="module")
-def translate(tmp_path_factory):
+def translate(tiny_checkpoint_of):
     """Load translation's tiny checkpoint."""
-    folder = tmp_path_factory.mktemp("translation")
-    task = TASKS["attention-translation"]
-    model, processors = TINY[task.name].build(folder)
-    save_checkpoint(folder / "tiny", task, model, list(processors.values()), {})
-    return pipeline(task.name, model=str(folder / "tiny"), device="cpu")
+    return tiny_checkpoint_of("attention-translation").pipeline()
 
 
 class TestTranslation:
@@ -190,25 +185,27 @@ class TestTranslation:
         assert other(SENTENCES[0])[0]["score"] == pytest.approx(translate(SENTENCES[0])[0]["score"], rel=0.1)
 
 
-def test_the_command_line_answers_in_json(tiny_checkpoint):
-    command = [sys.executable, "-m", "pipelines", tiny_checkpoint.task.name]
-    root = Path(__file__).parent.parent
-    if tiny_checkpoint.task.modality != "text":
-        pytest.skip("the family's own tests call the command line with its kind of input")
+def test_the_command_line_answers_in_json(tiny_checkpoint, tmp_path, capsys):
     item = tiny_checkpoint.family.inputs[0]
-    options = ["--model", str(tiny_checkpoint.folder), "--evidence"]
-    done = subprocess.run([*command, item, *options], cwd=root, capture_output=True, text=True, check=True)
-    assert is_close(json.loads(done.stdout), tiny_checkpoint.pipeline()(item, return_evidence=True))
+    if isinstance(item, bytes):
+        (tmp_path / "file").write_bytes(item)
+        item = str(tmp_path / "file")
+    assert command.main([tiny_checkpoint.task.name, item, "--model", str(tiny_checkpoint.folder), "--evidence"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert is_close(answer, tiny_checkpoint.pipeline()(item, return_evidence=True))
+
+
+def test_the_command_line_is_a_program_whose_output_is_the_answer_alone(translate):
+    program = [sys.executable, "-m", "pipelines", "attention-translation", SENTENCES[0]]
+    options = ["--model", translate.model.name_or_path, "--evidence"]
+    done = subprocess.run([*program, *options], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert is_close(json.loads(done.stdout), translate(SENTENCES[0], return_evidence=True))
 
 
 @pytest.fixture(scope="module")
-def describe(tmp_path_factory):
+def describe(tiny_checkpoint_of):
     """Load captioning's tiny checkpoint."""
-    folder = tmp_path_factory.mktemp("captioning")
-    task = TASKS["captioning"]
-    model, processors = TINY[task.name].build(folder)
-    save_checkpoint(folder / "tiny", task, model, list(processors.values()), {})
-    return pipeline(task.name, model=str(folder / "tiny"), device="cpu")
+    return tiny_checkpoint_of("captioning").pipeline()
 
 
 class TestCaptioning:
@@ -281,11 +278,3 @@ class TestCaptioning:
         other = pipeline("captioning", model=describe.model.name_or_path, device="cpu", dtype=dtype)
         item = TINY["captioning"].inputs[0]
         assert other(item)[0]["score"] == pytest.approx(describe(item)[0]["score"], rel=0.1)
-
-    def test_the_command_line_takes_paths(self, describe, tmp_path):
-        path = tmp_path / "picture.png"
-        path.write_bytes(TINY["captioning"].inputs[0])
-        command = [sys.executable, "-m", "pipelines", "captioning", str(path), "--model", describe.model.name_or_path]
-        root = Path(__file__).parent.parent
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-        assert json.loads(done.stdout)[0]["generated_text"] == describe(str(path))[0]["generated_text"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tasks import TASKS
 from training.publish import assemble
 
+from .conftest import TinyCheckpoint
 from .loopback_hub import LoopbackHub
 
 ROOT = Path(__file__).parents[1]
@@ -32,31 +35,32 @@ def run_python(code: str, environment: dict[str, str], folder: Path) -> dict:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-PUBLISH_TWO_REVISIONS = """
+PUBLISH_TWO_REVISIONS_OF_EACH = """
 import json, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from training.publish import publish
-first = publish(Path({first!r}), {repository!r})
-second = publish(Path({second!r}), {repository!r})
 from pipelines import CheckpointError, pipeline
-pipe = pipeline({task!r}, model={repository!r}, revision=first, device="cpu")
-now = pipeline({task!r}, model={repository!r}, device="cpu")
-try:
-    pipeline({task!r}, model="someone/nothing")
-except CheckpointError as error:
-    missing = str(error)
-item = {item!r}
-print(json.dumps(dict(
-    first=first, second=second, missing=missing,
-    answer=pipe(item, return_evidence=True), now=now(item, return_evidence=True),
-)))
+from training.publish import publish
+
+def publish_and_load(task, repository, first, second, item):
+    print("Publishing", repository, file=sys.stderr)
+    first, second = publish(Path(first), repository), publish(Path(second), repository)
+    pipe = pipeline(task, model=repository, revision=first, device="cpu")
+    now = pipeline(task, model=repository, device="cpu")
+    try:
+        pipeline(task, model="someone/nothing")
+    except CheckpointError as error:
+        missing = str(error)
+    answers = dict(answer=pipe(item, return_evidence=True), now=now(item, return_evidence=True))
+    return dict(first=first, second=second, missing=missing, **answers)
+
+print(json.dumps(dict((names["task"], publish_and_load(**names)) for names in {families!r})))
 """
 
 STRANGER = """
@@ -89,28 +93,35 @@ print(json.dumps(dict(
 """
 
 
-@pytest.fixture(scope="module")
-def published(hub_server, tiny_checkpoint, tmp_path_factory):
-    """Publish a family's tiny checkpoint, then a changed one; return what our code then loads."""
-    scratch = tmp_path_factory.mktemp("publish")
-    changed = scratch / tiny_checkpoint.folder.name
-    changed.mkdir()
-    for file in tiny_checkpoint.folder.iterdir():
-        (changed / file.name).write_bytes(file.read_bytes())
+def two_revisions(checkpoint: TinyCheckpoint, folder: Path) -> dict:
+    """Change a copy of a checkpoint; return what is to be published and asked."""
+    changed = Path(shutil.copytree(checkpoint.folder, folder / checkpoint.task.name / checkpoint.folder.name))
     tensors = load_file(changed / "model.safetensors")
     other = {name: tensor if "running_var" in name else -tensor for name, tensor in tensors.items()}
     save_file(other, changed / "model.safetensors", {"format": "pt"})
-    names = {
-        "root": str(ROOT),
-        "first": str(tiny_checkpoint.folder),
+    return {
+        "task": checkpoint.task.name,
+        "repository": f"someone/{checkpoint.task.name}",
+        "first": str(checkpoint.folder),
         "second": str(changed),
-        "repository": f"someone/{tiny_checkpoint.task.name}",
-        "task": tiny_checkpoint.task.name,
-        "item": tiny_checkpoint.family.inputs[0],
+        "item": checkpoint.family.inputs[0],
     }
-    environment = hub_server.environment(scratch / "home")
-    ours = run_python(PUBLISH_TWO_REVISIONS.format(**names), environment, scratch)
-    return names, ours
+
+
+@pytest.fixture(scope="module")
+def all_published(hub_server, tiny_checkpoint_of, tmp_path_factory):
+    """Publish every family's tiny checkpoint, then a changed one, in one process; return what our code then loads."""
+    scratch = tmp_path_factory.mktemp("publish")
+    families = [two_revisions(tiny_checkpoint_of(name), scratch) for name in TASKS]
+    program = PUBLISH_TWO_REVISIONS_OF_EACH.format(root=str(ROOT), families=families)
+    ours = run_python(program, hub_server.environment(scratch / "home"), scratch)
+    return {names["task"]: (names, ours[names["task"]]) for names in families}
+
+
+@pytest.fixture
+def published(all_published, tiny_checkpoint):
+    """What is known of a family's two revisions, and what our code loads of them."""
+    return all_published[tiny_checkpoint.task.name]
 
 
 def test_our_code_loads_a_pinned_revision_and_the_newest(published, tiny_checkpoint):
@@ -147,10 +158,11 @@ def test_the_repository_is_complete_and_no_larger_than_the_checkpoint(tiny_check
     assert {tensor.dtype for tensor in tensors if tensor.is_floating_point()} == {torch.float16}
 
 
-def test_a_wrong_token_may_not_publish(hub_server, tiny_checkpoint, tmp_path):
+def test_a_wrong_token_may_not_publish(hub_server, tiny_checkpoint_of, tmp_path):
+    folder = tiny_checkpoint_of("attention-translation").folder
     environment = hub_server.environment(tmp_path / "home") | {"HF_TOKEN": "hf_wrong"}
     done = subprocess.run(
-        [sys.executable, "-m", "training.publish", str(tiny_checkpoint.folder), "--repo", "someone/else"],
+        [sys.executable, "-m", "training.publish", str(folder), "--repo", "someone/else"],
         env=os.environ | environment,
         cwd=ROOT,
         capture_output=True,
