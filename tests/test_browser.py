@@ -30,6 +30,8 @@ FLAGS = [
 ]
 SENTENCE = "A man in a red shirt rides a horse."
 FRENCH = "attention-nmt-en-fr"
+SECONDS = 120
+"""That a page may take, on a machine that has much else to do."""
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +44,19 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(params=[1280, 390], ids=lambda width: f"{width}px")
-def page(request, browser, running_app):
+@pytest.fixture(scope="module", params=[1280, 390], ids=lambda width: f"{width}px")
+def context(request, browser):
+    """Be a visitor who comes again: the program of the page is kept, as browsers do, and not sent anew each time."""
+    context = browser.new_context(viewport={"width": request.param, "height": 900})
+    context.set_default_timeout(SECONDS * 1000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, running_app):
     """Open the demo; afterwards nothing may have gone wrong or abroad."""
-    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    page = context.new_page()
     errors, hosts = [], set()
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -53,10 +64,13 @@ def page(request, browser, running_app):
     page.goto(running_app.address)
     page.wait_for_selector("#translate")
     yield page
+    width = page.evaluate("document.documentElement.scrollWidth")
+    page.evaluate("localStorage.clear()")
+    page.close()
+    context.clear_cookies()
     assert errors == []
     assert hosts - {None} == {"127.0.0.1"}
-    assert page.evaluate("document.documentElement.scrollWidth") <= request.param
-    page.close()
+    assert width <= page.viewport_size["width"]
 
 
 def translate(page, sentence):
@@ -136,17 +150,17 @@ def test_another_hypothesis_brings_its_own_picture(page, running_app):
     wait_for_weights(page, weights)
 
 
-@pytest.mark.parametrize(("sentence", "expected"), [("", "got an empty one"), ("😀", "knows no part of '😀'")])
-def test_a_mistake_is_explained_and_nothing_is_lost(page, running_app, sentence, expected):
+def test_a_mistake_is_explained_and_nothing_is_lost(page, running_app):
     translate(page, SENTENCE)
     wait_for_weights(page, evidence(running_app.address, SENTENCE)[-1])
     before = drawn(page)
-    translate(page, sentence)
-    page.wait_for_selector(f"#message [role=alert] >> text={expected}")
-    assert page.input_value("#source textarea") == sentence
-    assert drawn(page) == before
-    translate(page, SENTENCE)
-    page.wait_for_selector("#message .message", state="detached")
+    for sentence, expected in (("", "got an empty one"), ("😀", "knows no part of '😀'")):
+        translate(page, sentence)
+        page.wait_for_selector(f"#message [role=alert] >> text={expected}")
+        assert page.input_value("#source textarea") == sentence
+        assert drawn(page) == before
+        translate(page, SENTENCE)
+        page.wait_for_selector("#message .message", state="detached")
 
 
 def test_the_other_direction_and_the_program_for_it(page, running_app):

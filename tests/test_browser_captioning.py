@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from .test_browser import browser, page, pytestmark  # noqa: F401  the same pages, and the same wish that nothing fails
+from .test_browser import browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
 
 FIRST, SECOND = "#gaze .gaze-word >> nth=0", "#gaze .gaze-word >> nth=1"
 

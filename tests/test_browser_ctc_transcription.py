@@ -7,7 +7,7 @@ import pytest
 
 from demo.examples import read_samples
 
-from .test_browser import browser, page, pytestmark  # noqa: F401  the same pages, and the same wish that nothing fails
+from .test_browser import browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
 
 CLIP = read_samples(".flac")[0]
 WORDS = "#ctc-drawing .heard-word"
