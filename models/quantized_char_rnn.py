@@ -27,20 +27,30 @@ class QuantizedLayer(nn.Module):
 
     def __init__(self, layer: RecurrentLayer):
         super().__init__()
-        weight = torch.cat([layer.weight_input, layer.weight_hidden], dim=1).detach().float().clone()
-        bias = (layer.bias_input + layer.bias_hidden).detach().float()
-        candidate = slice(2 * layer.hidden_size, 3 * layer.hidden_size)
-        weight[candidate] *= 2
-        bias[candidate] *= 2
+        weight, bias = _for_one_squashing(layer)
         self.matrix = _packed(weight, bias)
 
     def forward(self, inputs: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Advance by one step; all are float (1, hidden), `inputs` (1, features)."""
-        read = torch.cat((inputs, hidden), dim=1)
-        gates = torch.sigmoid(torch.ops.quantized.linear_dynamic(read, self.matrix, True))
-        input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)
-        memory = torch.addcmul(forget_gate * memory, input_gate, candidate, value=2.0) - input_gate
-        return output_gate * memory.tanh(), memory
+        return _update(
+            torch.ops.quantized.linear_dynamic(torch.cat((inputs, hidden), dim=1), self.matrix, True), memory
+        )
+
+
+class QuantizedFirstLayer(nn.Module):
+    """One step of the layer that reads characters: what each adds to the gates is computed once, and stays exact."""
+
+    def __init__(self, layer: RecurrentLayer, embedding: Tensor):
+        super().__init__()
+        weight, bias = _for_one_squashing(layer)
+        of_inputs, of_hidden = weight.split([embedding.shape[1], layer.hidden_size], dim=1)
+        self.register_buffer("table", embedding.detach().float() @ of_inputs.t() + bias)
+        self.matrix = _packed(of_hidden.contiguous(), torch.zeros_like(bias))
+
+    def forward(self, token_id: int, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Advance by one step; `hidden` and `memory` are float (1, hidden)."""
+        gates = torch.ops.quantized.linear_dynamic(hidden, self.matrix, True)
+        return _update(gates + self.table.narrow(0, token_id, 1), memory)
 
 
 class QuantizedNetwork(nn.Module):
@@ -48,8 +58,8 @@ class QuantizedNetwork(nn.Module):
 
     def __init__(self, embedding: Tensor, layers: nn.ModuleList, output_projection: nn.Linear):
         super().__init__()
-        self.layers = nn.ModuleList(QuantizedLayer(layer) for layer in layers)
-        self.register_buffer("embedding", embedding.detach().float())
+        self.first = QuantizedFirstLayer(layers[0], embedding)
+        self.others = nn.ModuleList(QuantizedLayer(layer) for layer in list(layers)[1:])
         self.register_buffer("output_weight", output_projection.weight.detach().float().t().contiguous())
         self.register_buffer("output_bias", output_projection.bias.detach().float())
 
@@ -57,11 +67,10 @@ class QuantizedNetwork(nn.Module):
         self, token_id: int, hidden: list[Tensor], memory: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Read one character; return float (vocabulary), the logits of the next one, and the new states."""
-        values = self.embedding.narrow(0, token_id, 1)
-        new_hidden: list[Tensor] = []
-        new_memory: list[Tensor] = []
-        for index, layer in enumerate(self.layers):
-            values, cells = layer(values, hidden[index], memory[index])
+        values, cells = self.first(token_id, hidden[0], memory[0])
+        new_hidden, new_memory = [values], [cells]
+        for index, layer in enumerate(self.others):
+            values, cells = layer(values, hidden[index + 1], memory[index + 1])
             new_hidden.append(values)
             new_memory.append(cells)
         return torch.addmm(self.output_bias, values, self.output_weight)[0], new_hidden, new_memory
@@ -95,6 +104,23 @@ class QuantizedStep:
         """
         logits, hidden, memory = self._network(token_id, list(state.hidden), list(state.memory))
         return logits, RecurrentState(tuple(hidden), tuple(memory))
+
+
+def _for_one_squashing(layer: RecurrentLayer) -> tuple[Tensor, Tensor]:
+    """Return a layer's weights, float (gates, features + hidden), and bias, float (gates), the candidate's doubled."""
+    weight = torch.cat([layer.weight_input, layer.weight_hidden], dim=1).detach().float().clone()
+    bias = (layer.bias_input + layer.bias_hidden).detach().float()
+    candidate = slice(2 * layer.hidden_size, 3 * layer.hidden_size)
+    weight[candidate] *= 2
+    bias[candidate] *= 2
+    return weight, bias
+
+
+def _update(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """Squash the gates, float (1, gates), with the candidate's doubled; return hidden and memory, float (1, hidden)."""
+    input_gate, forget_gate, candidate, output_gate = torch.sigmoid(gates).chunk(4, dim=1)
+    memory = torch.addcmul(forget_gate * memory, input_gate, candidate, value=2.0) - input_gate
+    return output_gate * memory.tanh(), memory
 
 
 def _packed(weight: Tensor, bias: Tensor) -> torch.ScriptObject:
