@@ -61,9 +61,9 @@ class TestLimits:
         assert len(content) < 5_000
         largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         tracemalloc.start()
-        started = time.perf_counter()
+        started = time.process_time()
         refusal(content, "at most 50,000,000 pixels", "50,000 x 50,000")
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert seconds < 0.05 and peak < 50e6
@@ -117,9 +117,9 @@ class TestLimits:
     def test_a_large_photograph_takes_little(self):
         rough = noise(925, 675).resize((7400, 5400), Image.Resampling.NEAREST)
         content = encoded(rough, "JPEG", quality=60)
-        started = time.perf_counter()
+        started = time.process_time()
         found = read_image(content, target_side=224)
-        assert time.perf_counter() - started < 2  # 0.2 on an idle core
+        assert time.process_time() - started < 2  # 0.2 on an idle core
         assert min(found.image.size) in range(2 * 224, 4 * 224)
 
     @pytest.mark.parametrize("kind", FORMATS)
@@ -160,9 +160,9 @@ class TestFilesThatKeepADecoderBusy:
             return plain[:start] + b"!\xfe" + block * (num_bytes // len(block)) + b"\0" + plain[start:]
 
         assert read_image(commented(MAXIMUM_COMMENT_BYTES - 512)).image.size == (64, 48)
-        started = time.perf_counter()
+        started = time.process_time()
         refusal(commented(15 * 2**20), "comments", "65,536")
-        assert time.perf_counter() - started < 5  # Pillow: minutes
+        assert time.process_time() - started < 5  # Pillow: minutes
 
     def test_pages_of_a_tiff(self):
         page = encoded(Image.new("L", (20, 20)), "TIFF")
@@ -173,9 +173,9 @@ class TestFilesThatKeepADecoderBusy:
         starts = len(page) + len(page) % 2 + 6 * np.arange(num_pages)
         pages = b"".join(struct.pack("<HI", 0, start + 6) for start in starts[:-1]) + struct.pack("<HI", 0, 0)
         content = page[:link] + struct.pack("<I", starts[0]) + page[link + 4 :]
-        started = time.perf_counter()
+        started = time.process_time()
         found = read_image(content.ljust(starts[0], b"\0") + pages)
-        assert time.perf_counter() - started < 5  # Pillow's n_frames: quadratic
+        assert time.process_time() - started < 5  # Pillow's n_frames: quadratic
         assert found.notices == ("The first of 200,001 frames was used.",)
 
     def test_a_tiff_whose_pages_go_round(self):
