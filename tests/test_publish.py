@@ -97,7 +97,7 @@ def two_revisions(checkpoint: TinyCheckpoint, folder: Path) -> dict:
     """Change a copy of a checkpoint; return what is to be published and asked."""
     changed = Path(shutil.copytree(checkpoint.folder, folder / checkpoint.task.name / checkpoint.folder.name))
     tensors = load_file(changed / "model.safetensors")
-    other = {name: tensor if "running_var" in name else -tensor for name, tensor in tensors.items()}
+    other = {name: tensor if "running_var" in name else -2 * tensor for name, tensor in tensors.items()}
     save_file(other, changed / "model.safetensors", {"format": "pt"})
     return {
         "task": checkpoint.task.name,

@@ -16,19 +16,24 @@ from transformers import PreTrainedModel
 from models.configuration_attention_nmt import AttentionNmtConfig
 from models.configuration_blstm_ctc import BlstmCtcConfig
 from models.configuration_char_rnn import CharRnnConfig
+from models.configuration_memn2n import Memn2nConfig
 from models.configuration_show_attend_tell import ShowAttendTellConfig
 from models.feature_extraction_blstm_ctc import BlstmCtcFeatureExtractor
 from models.image_processing_show_attend_tell import ShowAttendTellImageProcessor
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
 from models.modeling_blstm_ctc import BlstmCtcForCTC, MaskedBatchNorm
 from models.modeling_char_rnn import CharRnnForCausalLM
+from models.modeling_memn2n import Memn2nForQuestionAnswering
 from models.modeling_show_attend_tell import ShowAttendTellForImageCaptioning
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
 from training.attention_nmt import train_tokenizer
+from training.babi_stories import parse
 from training.blstm_ctc import build_tokenizer as build_ctc_tokenizer
 from training.caption_vocabulary import train_tokenizer as train_caption_tokenizer
 from training.char_rnn import build_tokenizer
 from training.parallel_text import ParallelSplit
+from training.story_vocabulary import answer_token_id, answers_of
+from training.story_vocabulary import build_tokenizer as build_tokenizer_of_stories
 
 SENTENCES = (
     "A dog runs.",
@@ -38,6 +43,18 @@ SENTENCES = (
     "Ein Mann in einem roten Hemd reitet ein Pferd.",
     "Zwei Kinder spielen mit einem Ball im Schnee.",
 )
+
+
+STORIES = """1 Mary went to the kitchen.
+2 John moved to the garden.
+3 Where is Mary?\tkitchen\t1
+4 Mary took the milk there.
+5 Mary took the apple there.
+6 Where is the milk?\tkitchen\t4 1
+7 What is Mary carrying?\tmilk,apple\t4 5
+8 Is John in the kitchen?\tno\t2
+"""
+MEMN2N_ANSWER_WORDS = [9, 2, 10, 11]
 
 
 @dataclass(frozen=True)
@@ -215,6 +232,39 @@ def _blstm_ctc(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
     return model, {"tokenizer": tokenizer, "feature_extractor": BlstmCtcFeatureExtractor(feature_size=6)}
 
 
+def memn2n_config(**options: Any) -> Memn2nConfig:
+    """Return a configuration of 5 numbers a word, 12 words and 4 answers."""
+    small = {"vocab_size": 12, "embedding_size": 5, "memory_size": 4, "num_labels": 4}
+    if options.get("tying") != "layer_wise":
+        small["answer_token_ids"] = MEMN2N_ANSWER_WORDS
+    return Memn2nConfig(**{**small, **options})
+
+
+def memn2n_model(dtype: torch.dtype = torch.float32, **options: Any) -> Memn2nForQuestionAnswering:
+    """Return a seeded model in evaluation mode whose distributions are not flat; the same numbers in any precision."""
+    torch.manual_seed(0)
+    model = Memn2nForQuestionAnswering(memn2n_config(**options)).eval().double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.7)
+        for table in [*model.word_tables, *([model.question_table] if model.question_table is not None else [])]:
+            table.weight[0] = 0
+    return model.to(dtype)
+
+
+def _memn2n(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:
+    examples = list(parse(STORIES, 1))
+    tokenizer, answers = build_tokenizer_of_stories(examples), answers_of(examples)
+    model = memn2n_model(
+        vocab_size=len(tokenizer),
+        num_labels=len(answers),
+        id2label=answers,
+        label2id={answer: number for number, answer in answers.items()},
+        answer_token_ids=[answer_token_id(tokenizer, answer) for answer in answers.values()],
+    )
+    return model, {"tokenizer": tokenizer}
+
+
 TINY = {
     "char-generation": TinyFamily(build=_char_rnn, inputs=("The ", "A man in a red shirt", "Ein")),
     "attention-translation": TinyFamily(build=_attention_nmt, inputs=SENTENCES[:3]),
@@ -223,5 +273,16 @@ TINY = {
     ),
     "captioning": TinyFamily(
         build=_show_attend_tell, inputs=tuple(_png(picture(seed, 30 + 10 * seed, 40)) for seed in range(3))
+    ),
+    "memory-qa": TinyFamily(
+        build=_memn2n,
+        inputs=(
+            {"context": "Mary went to the kitchen. John moved to the garden.", "question": "Where is Mary?"},
+            {"context": ["Mary took the milk there."], "question": "What is Mary carrying?"},
+            {
+                "context": "John took the apple there.\n" * 3 + "Mary went to the garden",
+                "question": "Where is the milk",
+            },
+        ),
     ),
 }

@@ -1,0 +1,89 @@
+"""Batches of questions with their stories, as the memory network takes them.
+
+Names of dimensions in this file:
+    batch      questions
+    sentences  different ones in a split, number 0 being an empty one
+    memories   sentences of a story, the newest last
+    words      of a sentence or a question
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
+
+from .babi_stories import Example
+
+
+@dataclass(frozen=True)
+class NumberedQuestion:
+    """A question with its story, by the numbers of their sentences."""
+
+    story: Tensor
+    """Int64 (memories)."""
+    question: int
+    label: int
+    """The answer's number; -100 for one that training has not shown."""
+
+
+class StoryQuestions(Dataset):
+    """Questions with the newest sentences of their stories; each different sentence is kept once."""
+
+    def __init__(
+        self,
+        examples: list[Example],
+        tokenizer: PreTrainedTokenizerFast,
+        answers: dict[int, str],
+        memory_size: int,
+    ):
+        texts = sorted({text for example in examples for text in (*example.sentences, example.question)})
+        sentences = {text: number for number, text in enumerate(["", *texts])}
+        self.word_ids = tokenizer(list(sentences), padding=True, return_tensors="pt")["input_ids"]
+        """Int64 (sentences, words)."""
+        numbers = {answer: number for number, answer in answers.items()}
+        self.questions = [
+            NumberedQuestion(
+                torch.tensor([sentences[text] for text in example.sentences[-memory_size:]], dtype=torch.long),
+                sentences[example.question],
+                numbers.get(example.answer, -100),
+            )
+            for example in examples
+        ]
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def __getitem__(self, index: int) -> NumberedQuestion:
+        return self.questions[index]
+
+
+@dataclass(frozen=True)
+class StoryCollator:
+    """Makes batches of `forward`'s arguments."""
+
+    word_ids: Tensor
+    """Of the sentences, int64 (sentences, words)."""
+    noise_share: float = 0.0
+    """Probability of an empty memory between two sentences, which makes those before it older (section 4.1, RN)."""
+    linear_attention: bool = False
+
+    def __call__(self, questions: list[NumberedQuestion]) -> dict:
+        """Put questions together: int64 (batch, memories, words), (batch, words) and (batch)."""
+        stories = pad_sequence([question.story for question in questions], batch_first=True)
+        if self.noise_share > 0:
+            stories = self._with_empty_memories(stories)
+        return {
+            "sentence_ids": self.word_ids[stories],
+            "question_ids": self.word_ids[[question.question for question in questions]],
+            "labels": torch.tensor([question.label for question in questions]),
+            "linear_attention": self.linear_attention,
+        }
+
+    def _with_empty_memories(self, stories: Tensor) -> Tensor:
+        is_empty = torch.rand(stories.shape) < self.noise_share
+        places = torch.arange(stories.shape[1]) + is_empty.cumsum(dim=1)
+        most = int(is_empty.sum(dim=1).max())
+        return stories.new_zeros(len(stories), stories.shape[1] + most).scatter_(1, places, stories)
