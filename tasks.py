@@ -115,6 +115,22 @@ _ROWS = (
         checkpoints=("blstm-ctc-an4",),
         hub_pipeline_tag="automatic-speech-recognition",
     ),
+    Task(
+        name="memory-qa",
+        title="Answering",
+        paper="Sukhbaatar et al. 2015, arXiv:1503.08895",
+        configuration="configuration_memn2n.Memn2nConfig",
+        model="modeling_memn2n.Memn2nForQuestionAnswering",
+        auto_model="AutoModelForSequenceClassification",
+        tokenizer="PreTrainedTokenizerFast",
+        pipeline="pipeline_memory_qa.MemoryQaPipeline",
+        modality="text",
+        recipe="memn2n",
+        tab="memory_qa",
+        default_checkpoint="memn2n-babi",
+        checkpoints=("memn2n-babi",),
+        hub_pipeline_tag="question-answering",
+    ),
 )
 
 TASKS = MappingProxyType({task.name: task for task in _ROWS})

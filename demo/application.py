@@ -13,6 +13,9 @@ from .image_attention import IMAGE_ATTENTION_CSS
 from .posterior_picture import PICTURE_CSS
 from .recording import RECORDING_CSS
 from .served import Checkpoints
+from .story_answer import ANSWER_CSS
+from .story_builder import BUILDER_CSS
+from .story_hops import HOPS_CSS
 from .transcript import TRANSCRIPT_CSS
 
 THEME = gr.themes.Default(
@@ -41,7 +44,8 @@ CSS = (
 #samples .caption-label { display: none; } /* a picture that is to be captioned has no caption yet */
 #char-beginning textarea, #char-own-text textarea { font-family: var(--font-mono); tab-size: 4; }
 @media (max-width: 480px) {
-  .tab-container button { padding: 0 6px !important; } /* what does not fit goes into a menu */
+  #tasks > .tab-wrapper { margin: 0 -12px; } /* what does not fit goes into a menu */
+  #tasks > .tab-wrapper button { font-size: 13px; padding: 0 3px !important; }
   :is(#direction, #char-model, #char-colour) .wrap { flex-wrap: nowrap; gap: 6px; }
   :is(#direction, #char-model, #char-colour) label { padding: 8px 7px; flex: 1; font-size: 13px; white-space: nowrap; }
   :is(#direction, #char-model, #char-colour) label span { margin-left: 5px; }
@@ -57,6 +61,9 @@ footer { display: none !important; }
     + RECORDING_CSS
     + TRANSCRIPT_CSS
     + PICTURE_CSS
+    + ANSWER_CSS
+    + HOPS_CSS
+    + BUILDER_CSS
 )
 HEAD = '<meta name="description" content="Hindsight: sequence models that show why they answer so.">'
 
@@ -73,7 +80,7 @@ def build_demo(checkpoints: Checkpoints) -> gr.Blocks:
     """
     with gr.Blocks(title="Hindsight", analytics_enabled=False) as demo:
         gr.Markdown(INTRODUCTION, elem_id="title")
-        with gr.Tabs():
+        with gr.Tabs(elem_id="tasks"):
             for task in TASKS.values():
                 with gr.Tab(task.title, id=task.name):
                     importlib.import_module(f"demo.{task.tab}").build_tab(task, checkpoints)

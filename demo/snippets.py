@@ -13,19 +13,19 @@ def base_url(request: gr.Request | None) -> str:
     return f"{headers.get('x-forwarded-proto', 'http')}://{host}"
 
 
-def python_snippet(task: str, checkpoint: str, text: str, parameters: dict[str, Any]) -> str:
+def python_snippet(task: str, checkpoint: str, inputs: str | dict[str, str], parameters: dict[str, Any]) -> str:
     """Write the call of our pipeline."""
     options = "".join(f", {name}={value!r}" for name, value in parameters.items())
     return (
         "from pipelines import pipeline\n\n"
         f"pipe = pipeline({json.dumps(task)}, model={json.dumps(checkpoint)})\n"
-        f"print(pipe({_literal(text)}{options}))\n"
+        f"print(pipe({_literal(inputs)}{options}))\n"
     )
 
 
-def curl_snippet(address: str, checkpoint: str, text: str, parameters: dict[str, Any]) -> str:
+def curl_snippet(address: str, checkpoint: str, inputs: str | dict[str, str], parameters: dict[str, Any]) -> str:
     """Write the request for a shell."""
-    body = json.dumps({"inputs": text, "parameters": parameters}, ensure_ascii=False).replace("'", "'\\''")
+    body = json.dumps({"inputs": inputs, "parameters": parameters}, ensure_ascii=False).replace("'", "'\\''")
     return f"curl {address}/models/{checkpoint} \\\n  --header 'Content-Type: application/json' \\\n  --data '{body}'\n"
 
 
@@ -107,6 +107,24 @@ def file_programs(
     return [program.rstrip("\n") for program in written]
 
 
+def answering_client_snippet(address: str, checkpoint: str, inputs: dict[str, str], parameters: dict[str, Any]) -> str:
+    """Write the call of huggingface_hub's client for a question.
+
+    Args:
+        address: of this server.
+        checkpoint: its name.
+        inputs: `question` and `context`.
+        parameters: those of the options that the client's method has.
+    """
+    arguments = ", ".join(f"{name}={_literal(inputs[name])}" for name in ("question", "context"))
+    options = "".join(f", {name}={value!r}" for name, value in parameters.items())
+    return (
+        "from huggingface_hub import InferenceClient\n\n"
+        f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
+        f"print(client.question_answering({arguments}{options}))\n"
+    )
+
+
 def program_boxes(explanation: str, elem_id: str) -> tuple[gr.Accordion, list[gr.Code]]:
     """Lay out a closed accordion with three boxes, for Python, curl and huggingface_hub's client."""
     kinds = (("Python", "python"), ("curl", "shell"), ("huggingface_hub's client", "python"))
@@ -127,5 +145,5 @@ def program_boxes(explanation: str, elem_id: str) -> tuple[gr.Accordion, list[gr
     return accordion, boxes
 
 
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def _literal(value: str | dict[str, str]) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -44,11 +44,11 @@ def main(arguments: list[str]) -> int:
         print(f"usage: python -m pipelines TASK INPUT …\ntasks: {', '.join(TASKS)}", file=sys.stderr)
         return 2
     options = vars(parser(arguments[0]).parse_args(arguments[1:]))
-    from . import CheckpointError, InputError, pipeline
+    from . import CheckpointError, InputError, pipeline, pipeline_class
 
-    inputs = options.pop("inputs")
     loading = {name: options.pop(name) for name in ("model", "revision", "device")}
     try:
+        inputs = [pipeline_class(TASKS[arguments[0]]).read_argument(text) for text in options.pop("inputs")]
         pipe = pipeline(arguments[0], **{name: value for name, value in loading.items() if value is not None})
         answers = pipe(inputs if len(inputs) > 1 else inputs[0], **options)
     except (CheckpointError, InputError) as error:

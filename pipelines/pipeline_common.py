@@ -190,6 +190,15 @@ class EvidencePipeline(Pipeline):
         self._check_names(options)  # before they become arguments: __call__ has others, such as batch_size
         return options
 
+    @staticmethod
+    def read_argument(text: str) -> Any:
+        """Return the input that an argument of the command line is: the text, mostly.
+
+        Raises:
+            InputError: for one that cannot be read.
+        """
+        return text
+
     def check_input(self, item: Any) -> Any:
         """Return one input if it can be answered, or raise an InputError."""
         raise NotImplementedError

@@ -111,6 +111,19 @@ _ANSWERS = {
             "score_parts": {"acoustic": -0.36, "language_model": 0.0, "word_bonus": 0.0, "hot_words": 0.0},
         }
     },
+    "question-answering": {"value": {"answer": "kitchen", "score": 0.98, "start": 17, "end": 24}},
+    "question-answering with evidence": {
+        "value": {
+            "answer": "kitchen",
+            "score": 0.98,
+            "start": 17,
+            "end": 24,
+            "evidence": {
+                "sentences": ["Mary went to the kitchen.", "John moved to the garden."],
+                "attention": [[0.9, 0.1], [0.8, 0.2], [0.99, 0.01]],
+            },
+        }
+    },
 }
 """Shapes of answers, with invented numbers, by the names of `_request_examples`."""
 
@@ -146,7 +159,7 @@ PREDICT = {
     "responses": {
         200: {
             "description": "What the pipeline returns: a list of results, best first; of speech the best one, "
-            "with the others as its `alternatives`.",
+            "with the others as its `alternatives`; of a question about a story one result alone.",
             "content": {
                 "application/json": {"schema": {}, "examples": _ANSWERS},
                 "text/event-stream": {"schema": {"type": "string"}},

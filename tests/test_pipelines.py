@@ -190,7 +190,10 @@ def test_the_command_line_answers_in_json(tiny_checkpoint, tmp_path, capsys):
     if isinstance(item, bytes):
         (tmp_path / "file").write_bytes(item)
         item = str(tmp_path / "file")
-    assert command.main([tiny_checkpoint.task.name, item, "--model", str(tiny_checkpoint.folder), "--evidence"]) == 0
+    argument = item if isinstance(item, str) else json.dumps(item)
+    assert (
+        command.main([tiny_checkpoint.task.name, argument, "--model", str(tiny_checkpoint.folder), "--evidence"]) == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     assert is_close(answer, tiny_checkpoint.pipeline()(item, return_evidence=True))
 

@@ -30,6 +30,8 @@ class CardFacts:
     """The example's input, as Python writes it."""
     unit: str = "sentences"
     """What the test split has; also the key of their number in evaluation.json."""
+    seeds: str = ""
+    """How many models were trained, how this one was chosen, and how far they differ; "" where there is one alone."""
     details: tuple[str, ...] = ()
     """Further results, a paragraph or a table each."""
 
@@ -51,8 +53,7 @@ pipe({{ example }}, return_evidence=True)
 
 ## Results
 
-{{ dataset_name }}, split `{{ split }}`, {{ size }}, {{ decoding }}. One model, one seed
-({{ seed }}): the spread between seeds was not measured.
+{{ dataset_name }}, split `{{ split }}`, {{ size }}, {{ decoding }}. {{ seeds }}.
 
 | system | metric | value | signature |
 |---|---|---|---|
@@ -86,6 +87,7 @@ def write_card(folder: Path, task: Task, facts: CardFacts) -> None:
     """
     evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    seed = training.get("options", {}).get("seed", "unknown")
     card = ModelCard.from_template(
         _card_data(folder.name, task, facts, evaluation),
         template_str=TEMPLATE,
@@ -99,7 +101,7 @@ def write_card(folder: Path, task: Task, facts: CardFacts) -> None:
         split=evaluation["split"],
         size=f"{evaluation[facts.unit]:,} {facts.unit}",
         decoding=", ".join(f"{name} {value}" for name, value in evaluation["decoding"].items()),
-        seed=training.get("options", {}).get("seed", "unknown"),
+        seeds=facts.seeds or f"One model, one seed\n({seed}): the spread between seeds was not measured",
         rows="\n".join(_rows(facts, evaluation)),
         details="\n\n".join(facts.details),
         training=_training(training),

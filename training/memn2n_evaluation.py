@@ -1,0 +1,262 @@
+"""Evaluation and card of the memory network: errors by task, restarts, and whether hops find the supporting facts."""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import Pipeline, PreTrainedTokenizerFast
+
+from models.configuration_memn2n import Memn2nConfig
+from models.modeling_memn2n import Memn2nForQuestionAnswering
+
+from .babi_stories import TASK_NAMES, Example, StorySplit, load_split
+from .card import CardFacts
+from .memn2n import EVALUATION_BATCH, RESTARTS_FOLDER
+from .metric import Metric
+from .published_babi import MEMN2N_1K_JOINT, MEMN2N_1K_SINGLE, SYSTEMS_1K
+from .story_batches import StoryCollator, StoryQuestions
+
+FAILED_ABOVE = 5.0
+"""Percent of wrong answers above which a task counts as failed (Weston et al. 2015)."""
+HEADLINES = ("Mean error %, 20 tasks", "Failed tasks, of 20")
+"""Metrics that the README's table shows."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Options of `python -m training.evaluate` on a memory network."""
+
+    data: list[str] | None = None
+    """As in training."""
+    run: str | None = None
+    """Folder that training wrote; all its restarts are measured."""
+    single_runs: str | None = None
+    """Folder with task-1 to task-20, each the output of a training on one task; they are measured too."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a network made of some questions."""
+
+    is_right: Tensor
+    """Bool (questions)."""
+    most_attended: Tensor
+    """Int64 (questions, hops), the sentence that each hop attended to most, by its place among those read."""
+
+
+def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
+    """Measure a checkpoint on the test split, and the other restarts of its run where they are named.
+
+    Returns:
+        What goes into evaluation.json.
+    """
+    split = load_split(options.data, "test")
+    tasks = {str(task): measure(pipe.model, pipe.tokenizer, split.of_task(task)) for task in sorted(split.sha256)}
+    errors = [numbers["error"] for numbers in tasks.values()]
+    result = {
+        "split": "test",
+        "questions": len(split.examples),
+        "missing_tasks": split.facts()["missing_tasks"],
+        "sha256": {str(task): digest for task, digest in split.sha256.items()},
+        "parameters": sum(parameter.numel() for parameter in pipe.model.parameters()),
+        "decoding": {"hops": pipe.model.config.num_hops, "memory": pipe.model.config.memory_size},
+        "metrics": [dataclasses.asdict(metric) for metric in _metrics(errors, options)],
+        "tasks": tasks,
+    }
+    if options.run is not None:
+        result["restarts"] = measure_restarts(Path(options.run), split)
+    if options.single_runs is not None:
+        result["single"] = measure_single_runs(Path(options.single_runs), split)
+    return result
+
+
+@torch.inference_mode()
+def read_through(
+    model: Memn2nForQuestionAnswering, tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]
+) -> Reading:
+    """Let a network answer questions; an answer that it does not know is wrong."""
+    questions = StoryQuestions(examples, tokenizer, model.config.id2label, model.config.memory_size)
+    is_right, most_attended = [], []
+    for batch in DataLoader(questions, EVALUATION_BATCH, collate_fn=StoryCollator(questions.word_ids)):
+        labels = batch.pop("labels")
+        output = model(**{name: value.to(model.device) for name, value in batch.items() if name != "linear_attention"})
+        is_right.append(output.logits.argmax(dim=1).cpu() == labels)
+        most_attended.append(output.attention.argmax(dim=2).cpu())
+    return Reading(torch.cat(is_right), torch.cat(most_attended))
+
+
+def measure(model: Memn2nForQuestionAnswering, tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> dict:
+    """Return the percentage of wrong answers of a task, and how its hops agree with the labelled supporting facts."""
+    reading = read_through(model, tokenizer, examples)
+    facts = [_facts_read(example, model.config.memory_size) for example in examples]
+    return {"error": _percent(~reading.is_right), **agreement(reading.most_attended, facts)}
+
+
+def agreement(most_attended: Tensor, facts: Sequence[frozenset[int]]) -> dict:
+    """Compare where hops look with what an answer follows from.
+
+    Args:
+        most_attended: int64 (questions, hops).
+        facts: of each question the places of its supporting facts; questions without one do not count.
+
+    Returns:
+        `supporting_fact_by_hop`, for each hop the percentage of questions whose most attended sentence is a
+        supporting fact; `all_supporting_facts`, the percentage in which each supporting fact is some hop's.
+    """
+    counted = [(row, places) for row, places in zip(most_attended.tolist(), facts, strict=True) if places]
+    hits = torch.tensor([[place in places for place in row] for row, places in counted]).view(
+        -1, most_attended.shape[1]
+    )
+    found = torch.tensor([places <= set(row) for row, places in counted])
+    return {
+        "supporting_fact_by_hop": [_percent(column) for column in hits.t()],
+        "all_supporting_facts": _percent(found),
+    }
+
+
+def measure_restarts(run: Path, split: StorySplit) -> list[dict]:
+    """Measure every restart of a run, in the order of their seeds.
+
+    Args:
+        run: what training wrote.
+        split: the questions.
+
+    Returns:
+        For each its `seed`, its losses and errors on the splits of training, `errors` by task and their `mean_error`.
+    """
+    config, tokenizer = Memn2nConfig.from_pretrained(run), PreTrainedTokenizerFast.from_pretrained(run)
+    measured = []
+    for record in sorted((run / RESTARTS_FOLDER).glob("seed-*.json"), key=_seed_of):
+        model = Memn2nForQuestionAnswering(config).eval()
+        model.load_state_dict(load_file(record.with_suffix(".safetensors")))
+        errors = {
+            str(task): _percent(~read_through(model, tokenizer, split.of_task(task)).is_right)
+            for task in sorted(split.sha256)
+        }
+        facts = json.loads(record.read_text(encoding="utf-8"))["facts"]
+        mean = round(statistics.mean(errors.values()), 2)
+        measured.append(facts | {"mean_error": mean, "failed": _num_failed(errors.values()), "errors": errors})
+    return measured
+
+
+def measure_single_runs(folder: Path, split: StorySplit) -> dict[str, dict]:
+    """Measure trainings on one task each: the restart with the lowest training loss, and all of them."""
+    measured = {}
+    for task in sorted(split.sha256):
+        restarts = measure_restarts(folder / f"task-{task}", StorySplit(split.of_task(task), {task: ""}))
+        best = min(restarts, key=lambda restart: restart["training_loss"])
+        errors = [restart["mean_error"] for restart in restarts]
+        measured[str(task)] = {"error": best["mean_error"], "seed": best["seed"], "restarts": errors}
+    return measured
+
+
+def published_results(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Return the published systems, and their numbers, that a checkpoint is compared with."""
+    return SYSTEMS_1K
+
+
+def card_facts(pipe: Pipeline, evaluation: dict) -> CardFacts:
+    """Say what the card needs to and the files do not."""
+    return CardFacts(
+        title="Memory network, bAbI",
+        summary="Answers a question about a story of simple sentences, and shows which sentences it looked at in each "
+        "of its hops.",
+        languages=("en",),
+        dataset_id="facebook/babi_qa",
+        dataset_name="bAbI tasks 1 to 20, English, 1k questions a task",
+        dataset_licence="Trained on the bAbI tasks (Weston et al. 2015, arXiv:1502.05698), version 1.2, which Facebook "
+        "published under Creative Commons Attribution 3.0.",
+        licence_name="cc-by-3.0",
+        paper_results=SYSTEMS_1K,
+        limits=f"It knows {len(pipe.known_words)} words and the forms of bAbI's sentences, and refuses any other word. "
+        "It holds 50 sentences; of a longer story the newest are read. It always answers with one of "
+        f"{pipe.model.config.num_labels} answers, also to a question that a story does not answer. Of the twenty tasks "
+        "it has hardly learnt path finding (19) and positional reasoning (17); the table above says how far to trust "
+        "it elsewhere.",
+        example='{"context": "Mary went to the kitchen. John moved to the garden.", "question": "Where is Mary?"}',
+        unit="questions",
+        seeds=_seeds(evaluation),
+        details=_details(evaluation),
+    )
+
+
+def _metrics(errors: Sequence[float], options: Evaluation) -> list[Metric]:
+    chosen = "lowest training loss" if options.run is not None else "as it is"
+    signature = (
+        f"tasks:{len(errors)}|trained:jointly|restart:{chosen}|answers:exact|failed:error above {FAILED_ABOVE:g}"
+    )
+    values = (("error", round(statistics.mean(errors), 2)), ("failed", _num_failed(errors)))
+    return [Metric(name, title, value, signature) for (name, value), title in zip(values, HEADLINES, strict=True)]
+
+
+def _facts_read(example: Example, memory_size: int) -> frozenset[int]:
+    """Return the places of an example's supporting facts among the sentences that are read."""
+    dropped = max(0, len(example.sentences) - memory_size)
+    return frozenset(fact - dropped for fact in example.supporting_facts if fact >= dropped)
+
+
+def _percent(values: Tensor) -> float:
+    return round(100 * values.double().mean().item(), 2) if len(values) else 0.0
+
+
+def _num_failed(errors: Iterable[float]) -> int:
+    return sum(error > FAILED_ABOVE for error in errors)
+
+
+def _seed_of(record: Path) -> int:
+    return int(record.stem.removeprefix("seed-"))
+
+
+def _seeds(evaluation: dict) -> str:
+    restarts = evaluation.get("restarts")
+    if not restarts:
+        return ""
+    errors = [restart["mean_error"] for restart in restarts]
+    best = min(restarts, key=lambda restart: restart["training_loss"])
+    spread = f"{statistics.mean(errors):.2f} ± {statistics.stdev(errors):.2f}, {min(errors)} to {max(errors)}"
+    return (
+        f"Of {len(errors)} trainings with different seeds the one with the lowest loss on the training split, seed "
+        f"{best['seed']}, as in the paper; mean error of all of them {spread}"
+    )
+
+
+def _details(evaluation: dict) -> tuple[str, ...]:
+    hops = evaluation["decoding"]["hops"]
+    header = ["task", "this model", "all restarts", "paper, joint", "alone", "alone, restarts", "paper, alone"]
+    header += [f"fact in hop {hop}" for hop in range(1, hops + 1)] + ["all facts"]
+    rows = [_row(task, evaluation) for task in evaluation["tasks"]]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+    return (
+        "Wrong answers in percent by task. *All restarts*: mean and standard deviation. *Alone*: a network trained on "
+        "this task only, the restart with the lowest training loss. *Fact in hop k*: in how many percent of the "
+        "questions the sentence that the hop attends to most is one of the labelled supporting facts, which training "
+        f"never saw; *all facts*: every supporting fact is some hop's.\n\n{table}",
+    )
+
+
+def _row(task: str, evaluation: dict) -> list[str]:
+    number, numbers = int(task), evaluation["tasks"][task]
+    single = evaluation.get("single", {}).get(task)
+    return [
+        f"{task}: {TASK_NAMES[number]}",
+        f"**{numbers['error']}**",
+        _spread([restart["errors"][task] for restart in evaluation.get("restarts", [])]),
+        f"{MEMN2N_1K_JOINT[number - 1]}",
+        f"{single['error']}" if single else "",
+        _spread(single["restarts"]) if single else "",
+        f"{MEMN2N_1K_SINGLE[number - 1]}",
+        *map(str, numbers["supporting_fact_by_hop"]),
+        f"{numbers['all_supporting_facts']}",
+    ]
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
