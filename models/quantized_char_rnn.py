@@ -49,7 +49,7 @@ class QuantizedFirstLayer(nn.Module):
 
     def forward(self, token_id: int, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Advance by one step; `hidden` and `memory` are float (1, hidden)."""
-        gates = torch.ops.quantized.linear_dynamic(hidden, self.matrix, True)
+        gates = torch.ops.quantized.linear_dynamic(hidden.float(), self.matrix, True)
         return _update(gates + self.table.narrow(0, token_id, 1), memory)
 
 
