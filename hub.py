@@ -89,7 +89,7 @@ def check(folder: Path) -> Task:
         _read_json(folder / "tokenizer_config.json")
         for name in vocabulary_files(task):
             _check_file(folder / name)
-    if (folder / "generation_config.json").exists():
+    if model_code(task.model).can_generate() or (folder / "generation_config.json").exists():
         _read_json(folder / "generation_config.json")
     if task.feature_extractor is not None or task.image_processor is not None:
         _read_json(folder / "preprocessor_config.json")

@@ -83,6 +83,13 @@ def test_other_files_that_are_no_json_are_refused(copy, name):
     refused(copy, f"damaged/{name}: not JSON")
 
 
+def test_a_family_that_generates_must_say_how(copy):
+    if not (copy / "generation_config.json").is_file():
+        pytest.skip("the family generates nothing")
+    (copy / "generation_config.json").unlink()
+    refused(copy, "damaged/generation_config.json: the file is missing or empty")
+
+
 def test_a_strangers_model_is_refused(copy):
     (copy / "config.json").write_text(json.dumps({"model_type": "bert"}))
     refused(copy, "model_type 'bert' is none of this project's families")
