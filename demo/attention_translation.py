@@ -15,7 +15,7 @@ from .alignment import END, merge_words, word_groups
 from .heat_map import heat_map_html
 from .options import named, option_sliders
 from .served import Checkpoints, ask, or_refusal
-from .snippets import base_url, client_snippet, curl_snippet, program_boxes, python_snippet
+from .snippets import base_url, boxed, client_snippet, curl_snippet, program_boxes, python_snippet
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French"}
 EXAMPLES = (
@@ -180,12 +180,11 @@ def _writing(task: Task) -> Callable:
 
     def write(request: gr.Request, text: str, checkpoint: str, prefix: str, *values: Any) -> list[str]:
         address, parameters, text = base_url(request), _parameters(values, prefix), text or ""
-        written = (
+        return boxed(
             python_snippet(task.name, checkpoint, text, parameters),
             curl_snippet(address, checkpoint, text, parameters),
             client_snippet(address, checkpoint, task.hub_pipeline_tag, text, parameters),
         )
-        return [program.rstrip("\n") for program in written]
 
     return write
 

@@ -15,7 +15,7 @@ from .char_passage import Run
 from .char_text import CHAR_TEXT_JS, NOTHING, SURPRISE, UNIT, glyph
 from .options import option_sliders
 from .served import Checkpoints, or_refusal, or_refusal_at_any_time
-from .snippets import base_url, curl_snippet, generation_client_snippet, program_boxes, python_snippet
+from .snippets import base_url, boxed, curl_snippet, generation_client_snippet, program_boxes, python_snippet
 
 STARTING_VALUES = {"temperature": 0.8, "top_p": 1.0, "top_k": 0, "max_new_tokens": STARTING_LENGTH}
 COLOURS = [("Nothing", NOTHING), ("Surprise", SURPRISE), ("A unit", UNIT)]
@@ -178,11 +178,10 @@ def _programming(task: Task) -> Callable:
     ) -> list[str]:
         address, text, parameters = base_url(request), text or "", chosen_options(options)
         mapped = parameters | ({"unknown_characters": "map"} if maps else {})
-        written = (
+        return boxed(
             python_snippet(task.name, checkpoint, text, mapped),
             curl_snippet(address, checkpoint, text, mapped),
             (NO_MAP if maps else "") + generation_client_snippet(address, checkpoint, text, parameters),
         )
-        return [program.rstrip("\n") for program in written]
 
     return write_generation_programs

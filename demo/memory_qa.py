@@ -9,8 +9,9 @@ from pipelines import InputError
 from pipelines.story_reading import read_story
 from tasks import Task
 
+from .asking import scroll_to
 from .served import Checkpoints, ask, or_refusal
-from .snippets import answering_client_snippet, base_url, curl_snippet, program_boxes, python_snippet
+from .snippets import answering_client_snippet, base_url, boxed, curl_snippet, program_boxes, python_snippet
 from .story_answer import answer_html, changed_html, truth_html
 from .story_builder import BUILDER_JS, builder_html
 from .story_examples import LECTURE, TASKS, Example
@@ -28,11 +29,7 @@ NOTE = (
     "only answer with them. All stories on this page are our own, in those words."
 )
 PROGRAMS = "The same question from a program; the client cannot ask for the evidence, the two others do."
-SHOW_ANSWER = """() => {
-  const answer = document.getElementById("qa-answer");
-  if (answer.getBoundingClientRect().top > 0.4 * innerHeight) answer.scrollIntoView({ block: "start" });
-}"""
-"""On a narrow screen the answer is below the story."""
+SHOW_ANSWER = scroll_to("qa-answer", from_share=0.4)
 SHOW_CHANGE = """() => {
   const changed = document.querySelector("#qa-message .message") ?? document.querySelector("#qa-drawn .answer");
   changed?.scrollIntoView({ block: "nearest" });
@@ -245,11 +242,10 @@ def _writing(task: Task, checkpoint: str) -> Callable:
     def write_answering_programs(request: gr.Request, text: str | None, question: str | None) -> list[str]:
         address, inputs = base_url(request), {"context": text or "", "question": question or ""}
         options = PARAMETERS | {"return_evidence": True}
-        written = (
+        return boxed(
             python_snippet(task.name, checkpoint, inputs, options),
             curl_snippet(address, checkpoint, inputs, options),
             answering_client_snippet(address, checkpoint, inputs, PARAMETERS),
         )
-        return [program.rstrip("\n") for program in written]
 
     return write_answering_programs

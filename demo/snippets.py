@@ -99,12 +99,11 @@ def file_programs(
         parameters: options.
         client: the last of them; what its method takes, the task knows.
     """
-    written = (
+    return boxed(
         python_snippet(task, checkpoint, file_name, parameters),
         file_curl_snippet(address, checkpoint, file_name),
         client,
     )
-    return [program.rstrip("\n") for program in written]
 
 
 def answering_client_snippet(address: str, checkpoint: str, inputs: dict[str, str], parameters: dict[str, Any]) -> str:
@@ -123,6 +122,11 @@ def answering_client_snippet(address: str, checkpoint: str, inputs: dict[str, st
         f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
         f"print(client.question_answering({arguments}{options}))\n"
     )
+
+
+def boxed(*programs: str) -> list[str]:
+    """Return programs as `program_boxes` shows them: without a last, empty line."""
+    return [program.rstrip("\n") for program in programs]
 
 
 def program_boxes(explanation: str, elem_id: str) -> tuple[gr.Accordion, list[gr.Code]]:
