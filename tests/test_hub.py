@@ -83,11 +83,12 @@ def test_other_files_that_are_no_json_are_refused(copy, name):
     refused(copy, f"damaged/{name}: not JSON")
 
 
-def test_a_family_that_generates_must_say_how(copy):
-    if not (copy / "generation_config.json").is_file():
-        pytest.skip("the family generates nothing")
-    (copy / "generation_config.json").unlink()
-    refused(copy, "damaged/generation_config.json: the file is missing or empty")
+def test_a_family_that_generates_must_say_how_and_no_other(copy, tiny_checkpoint):
+    (copy / "generation_config.json").unlink(missing_ok=True)
+    if hub.model_code(tiny_checkpoint.task.model).can_generate():
+        refused(copy, "damaged/generation_config.json: the file is missing or empty")
+    else:
+        assert hub.check(copy) is tiny_checkpoint.task
 
 
 def test_a_strangers_model_is_refused(copy):
