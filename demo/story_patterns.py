@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import hub
 from hub import CheckpointError
+from pipelines.story_reading import readable_words
 
 from .story_world import FORMS, PEOPLE, PLACES, THINGS
 
@@ -129,7 +130,7 @@ def known_words(checkpoint: str) -> list[str]:
         tokenizer = json.loads((hub.find(checkpoint) / "tokenizer.json").read_text("utf-8"))
     except (CheckpointError, FileNotFoundError):  # whoever asks it will read so
         return []
-    return sorted(word for word in tokenizer["model"]["vocab"] if not word.startswith("<"))
+    return sorted(readable_words(tokenizer["model"]["vocab"]))
 
 
 def _is_known(text: str, known: Collection[str]) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from .pipeline_common import RETURN_EVIDENCE, EvidencePipeline, InputError, Option, only_item, shown
-from .story_reading import Story, check_words, read_story
+from .story_reading import Story, check_words, read_story, readable_words
 
 MAXIMUM_ANSWERS = 100
 
@@ -96,9 +96,7 @@ class MemoryQaPipeline(EvidencePipeline):
     @cached_property
     def known_words(self) -> frozenset[str]:
         """The words that the model can read, in lower case."""
-        special = set(self.tokenizer.all_special_tokens)
-        # What stands for an answer that is no word of a text is put in angle brackets.
-        return frozenset(word for word in self.tokenizer.get_vocab() if word not in special and word[0] != "<")
+        return readable_words(self.tokenizer.get_vocab())
 
     def _words_of(self, text: str) -> list[str]:
         return self.tokenizer.backend_tokenizer.normalizer.normalize_str(text).split()

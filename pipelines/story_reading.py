@@ -75,6 +75,14 @@ def read_story(item: Any) -> Story:
     return Story(text, sentences, tuple(ends[:-1]), question)
 
 
+def readable_words(vocabulary: Collection[str]) -> frozenset[str]:
+    """Return the words of a tokenizer's vocabulary that a text can have.
+
+    Special entries, and what stands for an answer that is no word of a text, are put in angle brackets.
+    """
+    return frozenset(entry for entry in vocabulary if not entry.startswith("<"))
+
+
 def check_words(story: Story, words_of: Callable[[str], list[str]], known: Collection[str]) -> None:
     """Refuse words that a model never saw: what they mean it could only make up.
 
