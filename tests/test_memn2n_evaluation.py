@@ -121,6 +121,17 @@ def test_one_training_alone_is_measured_and_described_too(data, runs, tmp_path):
     assert hub.check(tmp_path) is TASKS["memory-qa"]
 
 
+def test_a_run_of_one_restart_has_no_spread(data, tmp_path):
+    recipe = Recipe(data=[str(data)], output=str(tmp_path), embedding_size=8, epochs=1, linear_start_epochs=0)
+    save_checkpoint(tmp_path, TASKS["memory-qa"], *train(recipe))
+    numbers = evaluate(tmp_path, Evaluation(data=[str(data)], run=str(tmp_path)))
+    assert len(numbers["restarts"]) == 1 and ", of 1|" in numbers["metrics"][0]["signature"]
+    assert (
+        numbers["training_questions"] == 200 and "200 questions to learn from" in (tmp_path / "README.md").read_text()
+    )
+    assert "the spread between seeds was not measured" in (tmp_path / "README.md").read_text()
+
+
 def test_the_papers_columns_have_the_papers_means():
     for column, mean in ((MEMN2N_1K_JOINT, 12.4), (MEMN2N_1K_SINGLE, 13.9)):
         assert len(column) == 20 and round(sum(column) / 20, 1) == mean

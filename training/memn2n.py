@@ -3,8 +3,8 @@
 The defaults are those of the authors' released code (github.com/facebookarchive/MemNN, MemN2N-babi-matlab) for all
 tasks jointly; for one alone `--tasks N --embedding_size 20 --epochs 100 --halve_every 25 --linear_start_epochs 20`.
 The paper says otherwise: position encoding by a sentence's own length, a softmax over the sentences alone, a learning
-rate of 0.01 after the linear start, and a linear start that ends when the validation loss stops falling. With that the
-errors here were by a third larger, while the released code's settings give about the paper's.
+rate of 0.01 after the linear start, and a linear start that ends when the validation loss stops falling. With that
+two restarts had 16.2 and 17.8 % wrong on the validation split, where ten with these defaults have 11.4 to 16.7.
 Restarts differ by their seeds, and the one with the lowest loss on the training split is kept.
 
 A step takes a few milliseconds, to which transformers' Trainer adds more than half as much again: hence a loop of its
