@@ -23,7 +23,7 @@ class Memn2nConfig(PreTrainedConfig):
     sentence_encoding: str = "position"
     """"position" (section 4.1, PE), "fixed_position", the form of the authors' released code, or "bag_of_words"."""
     longest_sentence: int = 12
-    """Words; J of "fixed_position", the same for all sentences."""
+    """Words, and one for the age; J of "fixed_position", the same for all sentences."""
     null_memories: bool = False
     """Whether a hop can look at nothing: memories without a sentence keep their share of the softmax, with a score of
     0, as in the authors' released code. What is read from them is 0."""

@@ -151,6 +151,7 @@ class Memn2nForQuestionAnswering(PreTrainedModel):
         question_ids: Tensor,
         labels: Tensor | None = None,
         linear_attention: bool = False,
+        ages: Tensor | None = None,
     ) -> Memn2nOutput:
         """Answer a batch of questions.
 
@@ -161,13 +162,16 @@ class Memn2nForQuestionAnswering(PreTrainedModel):
             question_ids: int64 (batch, words), 0 on padding.
             labels: int64 (batch), the answers; -100 where they do not count.
             linear_attention: whether to leave out the hops' softmax, as training does at its beginning.
+            ages: int64 (batch, memories), how long ago each sentence was told, for training with noise; without it
+                counted from the newest sentence, which is 0. From the memory's size on all are the same.
 
         Returns:
             `logits`, `attention`, and `loss` where there are labels.
         """
         is_real = (sentence_ids != 0).any(dim=2)
         places = is_real.nonzero(as_tuple=True)
-        memories = self._memories(sentence_ids, is_real, places)
+        ages = self._ages(is_real) if ages is None else ages
+        memories = self._memories(sentence_ids, ages, places)
         num_null = (self.config.memory_size - is_real.sum(dim=1, keepdim=True)).clamp(min=0) * self.config.null_memories
         state, attention = self._embed(question_ids, (self.question_table or self.word_tables[0]).weight), []
         for hop in range(self.config.num_hops):
@@ -183,12 +187,12 @@ class Memn2nForQuestionAnswering(PreTrainedModel):
             attention=torch.stack(attention, dim=1),
         )
 
-    def _memories(self, sentence_ids: Tensor, is_real: Tensor, places: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    def _memories(self, sentence_ids: Tensor, ages: Tensor, places: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Embed a batch's sentences with each table: float (sentences, embedding), one question's after the other's."""
         embedded = self._embed(sentence_ids[places], torch.cat([table.weight for table in self.word_tables], dim=1))
         if self.config.temporal_encoding:
-            ages = torch.cat([table.weight for table in self.age_tables], dim=1)
-            embedded = embedded + F.embedding(self._ages(is_real)[places], ages)
+            matrices = torch.cat([table.weight for table in self.age_tables], dim=1)
+            embedded = embedded + F.embedding(ages[places].clamp(0, self.config.memory_size - 1), matrices)
         return embedded.chunk(len(self.word_tables), dim=1)
 
     def _embed(self, word_ids: Tensor, matrices: Tensor) -> Tensor:
@@ -216,7 +220,7 @@ class Memn2nForQuestionAnswering(PreTrainedModel):
     def _ages(self, is_real: Tensor) -> Tensor:
         """Count each sentence's age, 0 for the newest: int64 (batch, memories) of bool (batch, memories)."""
         is_told = is_real.flip(1).cumsum(dim=1) > 0  # from the newest sentence backwards
-        return (is_told.cumsum(dim=1) - 1).flip(1).clamp(0, self.config.memory_size - 1)
+        return (is_told.cumsum(dim=1) - 1).flip(1)
 
     def _update(self, hop: int, state: Tensor, read: Tensor) -> Tensor:
         """Take what a hop has read into the state: float (batch, embedding), both."""

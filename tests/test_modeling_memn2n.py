@@ -205,6 +205,17 @@ def test_an_empty_memory_between_two_sentences_makes_the_earlier_ones_older(mode
 
 
 @torch.no_grad()
+def test_ages_can_be_given(model):
+    spaced = model(story(*STORY[1:3], [0] * 4, STORY[4]), question())
+    ages = torch.tensor([[3, 2, 0]])
+    given = model(story(*STORY[1:3], STORY[4]), question(), ages=ages)
+    torch.testing.assert_close(given.logits, spaced.logits)
+    older = model(story(*STORY[1:3], STORY[4]), question(), ages=ages + model.config.memory_size)
+    is_same = torch.allclose(older.attention, given.attention)
+    assert is_same != model.config.temporal_encoding
+
+
+@torch.no_grad()
 def test_the_order_of_sentences_matters_with_temporal_encoding_only(model):
     output, shuffled = model(story(), question()), [3, 0, 4, 1, 2]
     permuted = model(story(*[STORY[place] for place in shuffled]), question())

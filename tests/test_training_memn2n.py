@@ -50,6 +50,13 @@ def test_a_toy_task_is_learnt(data, options):
     assert model.config.id2label[int(model(words.unsqueeze(0), question).logits.argmax())] == "garden"
 
 
+def test_the_network_is_as_large_as_the_data_needs(data):
+    config = build_model(small(data), prepare(small(data))).config
+    assert (config.memory_size, config.longest_sentence) == (3, 6)  # "Mary went to the garden", and its age
+    recipe = small(data, memory_size=2)
+    assert build_model(recipe, prepare(recipe)).config.memory_size == 2
+
+
 def test_the_linear_start_comes_before_the_other_epochs(data):
     recipe = small(data, epochs=2, halve_every=1, linear_start_epochs=3, learning_rate=0.02)
     _, curve = fit(recipe, prepare(recipe), seed=1)
@@ -67,7 +74,7 @@ def test_a_step_is_plain_gradient_descent_on_the_summed_loss(data):
     recipe = small(data)
     material = prepare(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, material.tokenizer, material.answers)
+    model = build_model(recipe, material)
     batch = StoryCollator(material.train.word_ids)([material.train[index] for index in range(8)])
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     (8 * model(**batch).loss).backward()
@@ -84,7 +91,7 @@ def test_a_step_is_plain_gradient_descent_on_the_summed_loss(data):
 def test_an_answer_that_training_never_showed_is_wrong_and_has_no_loss(data):
     recipe = small(data)
     material = prepare(recipe)
-    model, questions = build_model(recipe, material.tokenizer, material.answers), material.validation
+    model, questions = build_model(recipe, material), material.validation
     whole = measure(model, questions)
     output = model(**StoryCollator(questions.word_ids)(questions.questions))
     labels = torch.tensor([question.label for question in questions.questions])

@@ -65,6 +65,8 @@ class Recipe:
     embedding_size: int = 50
     num_hops: int = 3
     memory_size: int = 50
+    """At most; a network for shorter stories holds as many sentences as the longest one has, as in the authors' code:
+    its null memories are fewer then."""
     sentence_encoding: str = field(
         default="fixed_position", metadata={"help": "position, fixed_position or bag_of_words"}
     )
@@ -94,6 +96,16 @@ class Material:
     answers: dict[int, str]
     facts: dict
 
+    @property
+    def longest_sentence(self) -> int:
+        """Words, and one for the age, which the authors' released code counts as a sentence's last."""
+        return 1 + max(split.word_ids.shape[1] for split in (self.train, self.validation))
+
+    @property
+    def longest_story(self) -> int:
+        """Sentences that are read."""
+        return max(len(question.story) for split in (self.train, self.validation) for question in split.questions)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -122,14 +134,13 @@ def prepare(recipe: Recipe) -> Material:
     return Material(*questions, tokenizer, answers, {name: split.facts() for name, split in splits.items()})
 
 
-def build_model(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, answers: dict[int, str]
-) -> Memn2nForQuestionAnswering:
-    """Make the network with fresh weights."""
+def build_model(recipe: Recipe, material: Material) -> Memn2nForQuestionAnswering:
+    """Make the network with fresh weights, for sentences and stories as long as the data's."""
     names = Memn2nConfig.__dataclass_fields__.keys() & Recipe.__dataclass_fields__.keys()
-    is_adjacent = recipe.tying == "adjacent"
+    tokenizer, answers, is_adjacent = material.tokenizer, material.answers, recipe.tying == "adjacent"
+    options = {name: getattr(recipe, name) for name in names}
     config = Memn2nConfig(
-        **{name: getattr(recipe, name) for name in names},
+        **options | {"memory_size": material.longest_story, "longest_sentence": material.longest_sentence},
         vocab_size=len(tokenizer),
         id2label=answers,
         label2id={answer: number for number, answer in answers.items()},
@@ -176,7 +187,7 @@ def fit(recipe: Recipe, material: Material, seed: int) -> tuple[Memn2nForQuestio
         The network as it is at the end, and after every epoch its loss and error on the validation split.
     """
     set_seed(seed)
-    model, curve = build_model(recipe, material.tokenizer, material.answers), []
+    model, curve = build_model(recipe, material), []
 
     def epoch(learning_rate: float, is_linear: bool) -> None:
         collate = StoryCollator(material.train.word_ids, recipe.noise_share, is_linear)
@@ -244,7 +255,7 @@ def train(recipe: Recipe) -> tuple[Memn2nForQuestionAnswering, list[PreTrainedTo
     """Train all restarts; return the model with the lowest training loss, its tokenizer and the facts of the run."""
     runs = run_all(recipe)
     best, material = min(runs, key=lambda each: each.training_loss), prepare(recipe)
-    model = build_model(recipe, material.tokenizer, material.answers)
+    model = build_model(recipe, material)
     model.load_state_dict(best.weights)
     return (
         model.eval(),

@@ -67,23 +67,41 @@ class StoryCollator:
     word_ids: Tensor
     """Of the sentences, int64 (sentences, words)."""
     noise_share: float = 0.0
-    """Probability of an empty memory between two sentences, which makes those before it older (section 4.1, RN)."""
+    """Of a story's length, up to which its ages have gaps (section 4.1, RN), as if empty memories stood among its
+    sentences, or after them; their number is drawn anew for each story, as in the authors' released code."""
     linear_attention: bool = False
 
     def __call__(self, questions: list[NumberedQuestion]) -> dict:
         """Put questions together: int64 (batch, memories, words), (batch, words) and (batch)."""
         stories = pad_sequence([question.story for question in questions], batch_first=True)
-        if self.noise_share > 0:
-            stories = self._with_empty_memories(stories)
-        return {
+        batch = {
             "sentence_ids": self.word_ids[stories],
             "question_ids": self.word_ids[[question.question for question in questions]],
             "labels": torch.tensor([question.label for question in questions]),
             "linear_attention": self.linear_attention,
         }
+        if self.noise_share == 0:
+            return batch
+        lengths = torch.tensor([len(question.story) for question in questions])
+        return batch | {"ages": noisy_ages(lengths, self.noise_share)}
 
-    def _with_empty_memories(self, stories: Tensor) -> Tensor:
-        is_empty = torch.rand(stories.shape) < self.noise_share
-        places = torch.arange(stories.shape[1]) + is_empty.cumsum(dim=1)
-        most = int(is_empty.sum(dim=1).max())
-        return stories.new_zeros(len(stories), stories.shape[1] + most).scatter_(1, places, stories)
+
+def noisy_ages(lengths: Tensor, noise_share: float) -> Tensor:
+    """Draw ages that keep the order of a story's sentences, the newest last, and are not all next to each other.
+
+    Of as many places as a story has sentences and empty memories, the sentences take some at random.
+
+    Args:
+        lengths: int64 (batch), sentences of each story, one at least in all.
+        noise_share: empty memories are at most this share of them, rounded up.
+
+    Returns:
+        Int64 (batch, memories); whatever after a story's end.
+    """
+    num_empty = (torch.rand(len(lengths)) * ((lengths * noise_share).ceil() + 1)).long()
+    num_places, places = lengths + num_empty, torch.arange(int((lengths + num_empty).max()))
+    keys = torch.rand(len(lengths), len(places)).masked_fill(places >= num_places.unsqueeze(1), 2.0)
+    is_taken = keys.argsort(dim=1).argsort(dim=1) < lengths.unsqueeze(1)
+    ages = torch.where(is_taken, places, len(places)).sort(dim=1).values  # from the newest sentence on
+    newer = (lengths.unsqueeze(1) - 1 - torch.arange(int(lengths.max()))).clamp(min=0)
+    return ages.gather(1, newer)
