@@ -1,6 +1,8 @@
 """Start everything: the demo at /, and the HTTP service beside it in the same process."""
 
 import argparse
+import dataclasses
+import math
 import os
 import signal
 import threading
@@ -19,9 +21,8 @@ from demo.application import CSS, HEAD, THEME, build_demo
 from serving.application import create_application
 from serving.checkpoints import ServedCheckpoints
 from serving.errors import MOUNTED_ERROR_HANDLERS
-
-STOPPING_SECONDS = 5
-"""Given to what still runs when the process is told to stop; container engines kill after ten."""
+from serving.logs import set_up_logging
+from serving.settings import Settings
 
 
 def build_application(checkpoints: ServedCheckpoints) -> FastAPI:
@@ -46,6 +47,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=host, help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=port, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="processes that hold the models (HINDSIGHT_WORKERS; default: 0)")
     return parser.parse_args(arguments)
 
 
@@ -58,7 +60,12 @@ def announce(checkpoints: ServedCheckpoints, host: str, port: int) -> None:
 
 def main() -> None:
     """Listen until somebody stops it; SIGTERM lets what runs finish, if it soon does."""
-    options, checkpoints = parse_arguments(), ServedCheckpoints.shipped()
+    options = parse_arguments()
+    settings = Settings.from_environment()
+    if options.workers is not None:
+        settings = dataclasses.replace(settings, workers=options.workers)
+    set_up_logging(settings.log_format)
+    checkpoints = ServedCheckpoints.shipped(settings)
     # uvicorn waits for what runs and then sends itself the signal again, for this handler; sys.exit would go on
     # waiting for a model that is at work, however long that takes.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -68,7 +75,8 @@ def main() -> None:
         host=options.host,
         port=options.port,
         log_level="warning",
-        timeout_graceful_shutdown=STOPPING_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.grace_seconds),
+        server_header=False,
     )
 
 

@@ -11,7 +11,12 @@ class FilePipeline(EvidencePipeline):
 
     def serve(self, inputs: Any, parameters: dict[str, Any] | None = None) -> Any:
         """Answer a request: the bytes of files, or texts in base64; no text of a request is taken for a path."""
-        are_files = isinstance(inputs, bytes) or (
-            isinstance(inputs, list) and all(isinstance(item, bytes) for item in inputs)
-        )
-        return super().serve(inputs if are_files else decode_files(inputs), parameters)
+        are_files = isinstance(inputs, list) and all(isinstance(item, bytes) for item in inputs)
+        return super().serve(inputs if are_files else _content(inputs), parameters)
+
+    def _read_request(self, inputs: Any) -> Any:
+        return super()._read_request(_content(inputs))
+
+
+def _content(inputs: Any) -> Any:
+    return inputs if isinstance(inputs, bytes) else decode_files(inputs)

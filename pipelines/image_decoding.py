@@ -12,6 +12,8 @@ MINIMUM_SIDE = 16
 """Pixels of the shorter side: less shows nothing."""
 MAXIMUM_ASPECT_RATIO = 20
 """Longer to shorter side: beyond it a square of the picture shows nothing."""
+MAXIMUM_SIDE = 30_000
+"""Of the longer side."""
 MAXIMUM_PIXELS = 50_000_000
 TIFF_COMPRESSIONS = (
     "raw",
@@ -93,6 +95,8 @@ def check_size(size: tuple[int, int], name: str) -> None:
         raise InputError(f"Expected a picture with sides of at least {MINIMUM_SIDE} pixels; {came}. Send a larger one.")
     if width * height > MAXIMUM_PIXELS:
         raise InputError(f"{_pixel_expectation()}; {came}. {_ADVICE}")
+    if max(size) > MAXIMUM_SIDE:
+        raise InputError(f"Expected a picture with sides of at most {MAXIMUM_SIDE:,} pixels; {came}. {_ADVICE}")
     if max(size) > MAXIMUM_ASPECT_RATIO * min(size):
         raise InputError(
             f"Expected a picture at most {MAXIMUM_ASPECT_RATIO} times as long as it is wide; {came}. Cut out a part."

@@ -73,6 +73,10 @@ class AttentionTranslationPipeline(EvidencePipeline):
             raise InputError(f"Expected a sentence in the model's source language; it knows no part of {text[:60]!r}.")
         return text
 
+    def measure_use(self, item: Any, results: list[dict]) -> dict[str, float]:
+        """Count the pieces of all translations."""
+        return {"tokens": sum(len(self._pieces(result["translation_text"])) for result in results)}
+
     def preprocess(self, text: str, src_lang: str | None = None, tgt_lang: str | None = None) -> dict:
         """Cut the text into pieces."""
         self._check_language("src_lang", src_lang, self.model.config.source_language)

@@ -78,6 +78,10 @@ class CaptioningPipeline(FilePipeline):
         value, hosts = (item.value, item.allowed_hosts) if isinstance(item, _Remote) else (item, ())
         return read_image(value, target_side=side, allowed_hosts=hosts)
 
+    def measure_use(self, item: Any, results: list[dict]) -> dict[str, float]:
+        """Count the words of all captions."""
+        return {"tokens": sum(len(result["generated_text"].split()) for result in results)}
+
     def preprocess(self, picture: ReadImage) -> dict:
         """Turn a picture into what the network reads."""
         pixels = self.image_processor(picture.image, return_tensors="pt")["pixel_values"]

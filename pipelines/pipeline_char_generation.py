@@ -59,6 +59,7 @@ class CharGenerationPipeline(EvidencePipeline):
         RETURN_EVIDENCE,
     )
     example_input = "The "
+    gains_from_batches = False
 
     def check_input(self, item: Any) -> str:
         """Return a prompt, or raise an InputError."""
@@ -69,6 +70,10 @@ class CharGenerationPipeline(EvidencePipeline):
         if not item:
             raise InputError('Expected a text; got an empty one. To begin from nothing, send a line end, "\\n".')
         return item
+
+    def measure_use(self, item: Any, results: list[dict]) -> dict[str, float]:
+        """Count the characters of all texts."""
+        return {"tokens": sum(len(result["generated_text"]) for result in results)}
 
     def preprocess(self, prompt: str, unknown_characters: str = "refuse") -> dict:
         """Return the prompt as the model can read it.

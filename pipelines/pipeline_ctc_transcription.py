@@ -108,6 +108,10 @@ class CtcTranscriptionPipeline(FilePipeline):
         """Return a mono waveform at the network's rate, or raise an InputError."""
         return read_audio(item, self.feature_extractor.sampling_rate)
 
+    def measure_use(self, item: Any, results: list[dict]) -> dict[str, float]:
+        """Count the seconds of the recording."""
+        return {"audio_seconds": len(item.waveform) / self.feature_extractor.sampling_rate}
+
     def preprocess(self, sound: ReadAudio) -> dict:
         """Pass the waveform on: a long recording's features are made a part at a time, beside the network."""
         return {"sound": sound}

@@ -5,20 +5,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from pipelines import pipeline_class
 
-from .bodies import MAXIMUM_BYTES, read_request
-from .checkpoints import ServedCheckpoint, ServedCheckpoints
+from .access import Access, needs_token
+from .answering import Answering
+from .checkpoints import ServedCheckpoints
 from .documentation import PREDICT, describe_errors
 from .errors import add_error_handlers
-from .streaming import event_stream
+from .gate import Gate
+from .served_checkpoint import ServedCheckpoint
 
 
 def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
@@ -38,6 +41,13 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
         redoc_url=None,
     )
     add_error_handlers(application)
+    settings = checkpoints.settings
+    answering, access = Answering(settings), Access(settings)
+    if settings.allowed_origins:
+        application.add_middleware(
+            CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+        )
+    application.add_middleware(Gate, access=access, metrics=checkpoints.metrics)
 
     @application.get("/health", summary="Whether the process is alive")
     async def health() -> dict:
@@ -52,18 +62,17 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
     async def models() -> list[dict]:
         return [_describe(checkpoint) for checkpoint in checkpoints]
 
+    @application.get("/metrics", summary="Counters in Prometheus' text format", response_class=Response)
+    def metrics() -> Response:
+        return Response(checkpoints.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
     @application.post("/models/{checkpoint}", **PREDICT)
     async def predict(checkpoint: str, request: Request) -> Response:
-        served = checkpoints[checkpoint]
-        inputs, parameters, stream = await read_request(request, served.task.modality)
-        if stream:
-            events = await run_in_threadpool(served.stream, inputs, parameters)
-            return event_stream(events, request.state.id)
-        return JSONResponse(await run_in_threadpool(served.answer, inputs, parameters))
+        return await answering.respond(checkpoints[checkpoint], request)
 
     @application.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(_documentation_page(application))
+        return HTMLResponse(_documentation_page(application, access.has_tokens))
 
     _refuse_other_methods(application)
     return application
@@ -88,27 +97,29 @@ def _describe(checkpoint: ServedCheckpoint) -> dict:
     task = checkpoint.task
     options = pipeline_class(task).options
     return {
-        "name": checkpoint.folder.name,
+        "name": checkpoint.name,
         "task": task.name,
         "pipeline_tag": task.hub_pipeline_tag,
         "paper": task.paper,
         "ready": checkpoint.ready,
-        "maximum_bytes": MAXIMUM_BYTES[task.modality],
+        "maximum_bytes": checkpoint.settings.maximum_bytes(task.modality),
         "parameters": {option.name: f"{option.description} {option.expectation()}" for option in options},
         "evaluation": checkpoint.evaluation,
     }
 
 
-def _documentation_page(application: FastAPI) -> str:
-    """List the routes; openapi.json has the details."""
+def _documentation_page(application: FastAPI, has_tokens: bool) -> str:
+    """List the routes, and which of them need a token; openapi.json has the details."""
     rows = [
-        f"<li><code>{method.upper()} {html.escape(path)}</code> {html.escape(operation.get('summary', ''))}</li>"
+        f"<li><code>{method.upper()} {html.escape(path)}</code> {html.escape(operation.get('summary', ''))}"
+        f"{' <b>needs a token</b>' if has_tokens and needs_token(method.upper(), path) else ''}</li>"
         for path, operations in application.openapi()["paths"].items()
         for method, operation in operations.items()
     ]
+    tokens = "All others, the demo too, need none." if has_tokens else "No route needs a token."
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Hindsight: HTTP</title>'
         '<body style="font-family: sans-serif; max-width: 50em; margin: 2em auto; line-height: 1.6">'
         f"<h1>Hindsight over HTTP</h1><p>{html.escape(application.description)} The full description is "
-        f'<a href="openapi.json">openapi.json</a>.</p><ul>{"".join(rows)}</ul></body></html>'
+        f'<a href="openapi.json">openapi.json</a>.</p><ul>{"".join(rows)}</ul><p>{tokens}</p></body></html>'
     )

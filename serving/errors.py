@@ -1,7 +1,6 @@
 """One shape for every error: {"error": sentence, "code": word, "request_id": id}; nothing of ours leaks."""
 
 import logging
-import uuid
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -26,19 +25,19 @@ class RequestError(Exception):
         self.headers = headers or {}
 
 
-def add_error_handlers(application: FastAPI) -> None:
-    """Give every request an id, and every error the common shape."""
+def busy(reason: str) -> RequestError:
+    """Return the error of a request for which there is no place now."""
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return RequestError(429, "busy", f"The service is busy: {reason}. Try again in a moment.", headers)
 
-    @application.middleware("http")
-    async def identify(request: Request, call_next) -> Response:
-        request.state.id = uuid.uuid4().hex
-        try:
-            response = await call_next(request)
-        except Exception:
-            logger.exception("Request %s failed.", request.state.id)
-            response = error_response(request, 500, "internal", SERVER_FAULT)
-        response.headers["X-Request-Id"] = request.state.id
-        return response
+
+def too_late() -> RequestError:
+    """Return the error of a request that could not be answered in time."""
+    return RequestError(504, "deadline", "The request was not answered in time. Ask for less, or try again later.")
+
+
+def add_error_handlers(application: FastAPI) -> None:
+    """Give every error the common shape."""
 
     @application.exception_handler(RequestError)
     async def refuse(request: Request, error: RequestError) -> Response:
@@ -67,6 +66,7 @@ def error_response(
     request: Request, status: int, code: str, message: str, headers: dict[str, str] | None = None
 ) -> Response:
     """Build the body that interface.md promises."""
+    request.state.error_code = code
     sendable = message.encode("utf-8", "backslashreplace").decode()  # it may quote half a character
     body = {"error": sendable, "code": code, "request_id": request.state.id}
     return JSONResponse(body, status, headers=headers)

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -23,7 +24,8 @@ from fastapi.testclient import TestClient
 
 from pipelines import EvidencePipeline, pipeline
 from serving.application import create_application
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.checkpoints import ServedCheckpoints
+from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS, Task
 from training.export import save_checkpoint
 
@@ -71,6 +73,20 @@ def tiny_checkpoint(request, tiny_checkpoint_of) -> TinyCheckpoint:
 def served(tiny_checkpoint) -> ServedCheckpoints:
     """What the service serves: a tiny checkpoint, unless a module says otherwise."""
     return ServedCheckpoints([ServedCheckpoint(tiny_checkpoint.folder, tiny_checkpoint.task)])
+
+
+def is_close(one: Any, other: Any) -> bool:
+    """Whether answers are the same but for the last bits of their numbers."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(is_close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(is_close, one, other))
+    return one == (pytest.approx(other, rel=1e-4, abs=1e-4) if isinstance(other, float) else other)
+
+
+def pipeline_of(served: ServedCheckpoints, name: str) -> EvidencePipeline:
+    """Return the pipeline that this process serves a checkpoint with."""
+    return served.workers[0]._pipelines[name]
 
 
 @pytest.fixture(scope="module")

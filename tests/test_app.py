@@ -15,6 +15,7 @@ import pytest
 
 import app
 from demo.snippets import client_snippet, curl_snippet, python_snippet
+from serving.settings import Settings
 from tasks import TASKS
 
 from .conftest import ROOT
@@ -80,16 +81,21 @@ def test_the_first_answer_comes_within_a_second(running_app):
     assert time.monotonic() - started < 1.0
 
 
-def test_sigterm_ends_it_soon_and_cleanly_even_while_a_model_works(start_app):
+def test_sigterm_ends_it_cleanly_after_what_soon_ends_and_in_spite_of_what_does_not(start_app):
     running = start_app()
-    connection = http.client.HTTPConnection(running.address.removeprefix("http://"))
-    minutes_of_work = {"inputs": ["Two children play in the snow."] * 5000, "parameters": {"num_beams": 16}}
-    headers = {"Content-Type": "application/json"}
-    connection.request("POST", "/models/attention-nmt-en-de", json.dumps(minutes_of_work), headers)
-    time.sleep(1)
+    short = {"inputs": "The ", "parameters": {"max_new_tokens": 1000, "seed": 1}}
+    long = {"inputs": "The ", "parameters": {"max_new_tokens": 5000, "num_return_sequences": 16}}
+    connections = []
+    for name, body in (("char-lstm-shakespeare", short), ("char-lstm-jokes", long)):
+        connections.append(http.client.HTTPConnection(running.address.removeprefix("http://")))
+        connections[-1].request("POST", f"/models/{name}", json.dumps(body), {"Content-Type": "application/json"})
+    time.sleep(0.2)
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(timeout=app.STOPPING_SECONDS + 5) == 0
-    connection.close()
+    response = connections[0].getresponse()
+    assert response.status == 200 and len(json.load(response)[0]["generated_text"]) == 1000
+    assert running.process.wait(timeout=Settings().grace_seconds + 5) == 0
+    for connection in connections:
+        connection.close()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from demo.attention_translation import OPTION_NAMES, hypothesis_labels, picture_
 from demo.served import CANNOT_ANSWER
 from demo.snippets import base_url, client_snippet, curl_snippet, python_snippet
 from pipelines import pipeline, pipeline_class
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.checkpoints import ServedCheckpoints
+from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS
 from training.export import save_checkpoint
 

@@ -29,7 +29,8 @@ from demo.image_attention import DrawnPicture
 from demo.served import CANNOT_ANSWER
 from demo.snippets import file_curl_snippet, picture_client_snippet
 from pipelines import pipeline, pipeline_class
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.checkpoints import ServedCheckpoints
+from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS
 from training.export import save_checkpoint
 

@@ -20,7 +20,8 @@ from demo.char_passage import Colouring, Passage, Run
 from demo.char_text import NOTHING, SURPRISE, UNIT, Alternative
 from demo.served import CANNOT_ANSWER
 from pipelines import pipeline, pipeline_class
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.checkpoints import ServedCheckpoints
+from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS
 from training.export import save_checkpoint
 
@@ -103,15 +104,15 @@ def test_stopping_keeps_the_text_and_ends_the_servers_work(tiny):
     *_, last = pages
     assert 10 < len(last.passage.characters) < 1000
     assert last.passage.looked is not None and text_of(last.text) == last.passage.characters
-    assert tiny.served.streamed.gi_frame is None, "the stream was not closed"
+    assert not tiny.served.streamed.is_open
 
 
 def test_a_visitor_who_leaves_ends_the_servers_work(tiny):
     pages = tiny.tab.handlers["write_anew"](None, SURPRISE, None, NAME, "The ", False, "", 1.0, 1.0, 0, 3000)
     next(pages), next(pages)
-    assert tiny.served.streamed.gi_frame is not None
+    assert tiny.served.streamed.is_open
     pages.close()
-    assert tiny.served.streamed.gi_frame is None
+    assert not tiny.served.streamed.is_open
 
 
 def test_the_newest_writing_wins(tiny):

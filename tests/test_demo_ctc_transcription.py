@@ -33,7 +33,8 @@ from demo.transcript import transcript_html
 from pipelines import pipeline, pipeline_class
 from pipelines.audio_input import MAXIMUM_BYTES, read_audio
 from pipelines.ctc_beam_search import DecodingOptions
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.checkpoints import ServedCheckpoints
+from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS
 from training.export import save_checkpoint
 

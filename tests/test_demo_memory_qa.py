@@ -36,7 +36,8 @@ from demo.story_hops import hop_sentence, hops_html, most_read
 from demo.story_world import KINDS, Story
 from pipelines import pipeline
 from pipelines.story_reading import read_story
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.checkpoints import ServedCheckpoints
+from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS
 from training.babi_stories import TASK_NAMES
 

@@ -15,22 +15,13 @@ from PIL import Image
 import pipelines.__main__ as command
 from pipelines import InputError, pipeline
 
-from .conftest import ROOT
+from .conftest import ROOT, is_close
 from .tiny import SENTENCES, TINY, picture
 
 
 @pytest.fixture(scope="session")
 def tiny_pipeline(tiny_checkpoint):
     return tiny_checkpoint.pipeline()
-
-
-def is_close(one, other):
-    """Whether answers are the same but for the last bits of their numbers."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(is_close(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(is_close, one, other))
-    return one == (pytest.approx(other, rel=1e-4, abs=1e-4) if isinstance(other, float) else other)
 
 
 class TestEveryTask:

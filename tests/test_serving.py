@@ -15,13 +15,18 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from huggingface_hub import InferenceClient
 
-import serving.checkpoints
+import serving.hosting
 from pipelines import InputError
+from pipelines.served import Served
 from serving.application import create_application
-from serving.bodies import MAXIMUM_BYTES, read_request
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.bodies import PendingBytes, Reading, read_request
+from serving.checkpoints import ServedCheckpoints
 from serving.errors import MOUNTED_ERROR_HANDLERS, RequestError
+from serving.hosting import ModelHost
+from serving.served_checkpoint import ServedCheckpoint
+from serving.settings import Settings
 
+from .conftest import is_close, pipeline_of
 from .tiny import in_json
 
 
@@ -56,7 +61,7 @@ def test_routes_that_describe(client, tiny_checkpoint):
     assert model["name"] == "tiny" and model["task"] == tiny_checkpoint.task.name and model["ready"]
     assert "return_evidence" in model["parameters"] and model["evaluation"] == {}
     paths = client.get("/openapi.json").json()["paths"]
-    assert set(paths) == {"/health", "/ready", "/models", "/models/{checkpoint}"}
+    assert set(paths) == {"/health", "/ready", "/models", "/metrics", "/models/{checkpoint}"}
     page = client.get("/docs").text
     assert "POST /models/{checkpoint}" in page and "://" not in page
 
@@ -101,7 +106,7 @@ def test_an_application_mounted_beside_the_routes_answers_errors_alike(served):
 
 
 def test_a_body_that_is_too_large(client, tiny_checkpoint):
-    content = b" " * (MAXIMUM_BYTES[tiny_checkpoint.task.modality] + 1)
+    content = b" " * (Settings().maximum_bytes(tiny_checkpoint.task.modality) + 1)
     response = client.post("/models/tiny", content=content, headers={"content-type": "application/json"})
     refused(response, 413, "too_large", "at most")
 
@@ -170,7 +175,7 @@ def test_an_error_of_ours_leaks_nothing(served, item, monkeypatch, caplog):
         raise RuntimeError("secret in /a/path")
 
     with TestClient(create_application(served), raise_server_exceptions=False) as client:
-        monkeypatch.setattr(served["tiny"]._pipeline, "serve", broken)
+        monkeypatch.setattr(pipeline_of(served, "tiny"), "serve_together", broken)
         response = client.post("/models/tiny", json={"inputs": item})
         error = refused(response, 500, "internal")
     assert "secret" not in error and "/" not in error
@@ -201,7 +206,7 @@ def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(tiny_checkpoint, 
             raise RuntimeError("secret in /a/path")
         return tiny_checkpoint.pipeline()
 
-    monkeypatch.setattr(serving.checkpoints, "pipeline", load)
+    monkeypatch.setattr(serving.hosting, "pipeline", load)
     folders = [tmp_path, tmp_path / "missing", tiny_checkpoint.folder]
     served = ServedCheckpoints([ServedCheckpoint(folder, tiny_checkpoint.task) for folder in folders])
     with TestClient(create_application(served)) as client:
@@ -213,13 +218,13 @@ def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(tiny_checkpoint, 
 
 def test_what_is_said_of_a_damaged_checkpoint_names_no_folder_of_the_machine(tiny_checkpoint, tmp_path):
     missing = ServedCheckpoint(tmp_path / "missing", tiny_checkpoint.task)
-    missing.load()
+    missing.load(ModelHost(Settings()))
     assert missing.failure.startswith("No checkpoint 'missing'") and str(tmp_path) not in missing.failure
 
     (tmp_path / "unmeasured").mkdir()
     (tmp_path / "unmeasured" / "evaluation.json").write_text("{")
     unmeasured = ServedCheckpoint(tmp_path / "unmeasured", tiny_checkpoint.task)
-    unmeasured.load()
+    unmeasured.load(ModelHost(Settings()))
     assert unmeasured.failure.startswith("unmeasured/evaluation.json: not JSON")
 
 
@@ -228,7 +233,7 @@ def test_many_at_once_get_what_each_gets_alone(client, tiny_checkpoint):
     alone = [client.post("/models/tiny", json=body).json() for body in bodies]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda body: client.post("/models/tiny", json=body).json(), bodies))
-    assert together == alone
+    assert is_close(together, alone)
 
 
 class TestMedia:
@@ -242,7 +247,7 @@ class TestMedia:
             async def stream(self):
                 yield content
 
-        return asyncio.run(read_request(Sent(), modality))
+        return asyncio.run(read_request(Sent(), modality, Reading(PendingBytes(1000), 1000)))
 
     @pytest.mark.parametrize("media_type", ["image/png", "application/octet-stream", ""])
     def test_a_file_is_the_input(self, media_type):
@@ -273,7 +278,7 @@ def connection(address):
 
 
 def test_a_body_of_unknown_length_is_read_no_further_than_its_limit(connection, tiny_checkpoint):
-    parts = [b" " * 2**16] * (MAXIMUM_BYTES[tiny_checkpoint.task.modality] // 2**16 + 1)
+    parts = [b" " * 2**16] * (Settings().maximum_bytes(tiny_checkpoint.task.modality) // 2**16 + 1)
     headers = {"content-type": "application/json"}
     connection.request("POST", "/models/tiny", body=iter(parts), headers=headers, encode_chunked=True)
     response = connection.getresponse()
@@ -297,9 +302,9 @@ def test_it_is_alive_while_a_model_works(client, served, item, monkeypatch):
     def work(*_):
         working.set()
         assert finish.wait(30)
-        return []
+        return [Served([])]
 
-    monkeypatch.setattr(served["tiny"]._pipeline, "serve", work)
+    monkeypatch.setattr(pipeline_of(served, "tiny"), "serve_together", work)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.post, "/models/tiny", json={"inputs": item})
         assert working.wait(30)

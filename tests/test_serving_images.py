@@ -11,7 +11,7 @@ from huggingface_hub import InferenceClient
 
 from pipelines.base64_input import MAXIMUM_FILES, decode_files
 from pipelines.file_reading import FileKind
-from serving.bodies import MAXIMUM_BYTES
+from serving.settings import Settings
 
 from .pictures import encoded, noise
 
@@ -149,7 +149,7 @@ def test_other_media_types(client):
 def test_a_file_of_unknown_length_is_read_no_further_than_its_limit(address):
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
     sent = []
-    parts = (sent.append(None) or b"\xff" * 2**18 for _ in range(MAXIMUM_BYTES["image"] // 2**18 + 1))
+    parts = (sent.append(None) or b"\xff" * 2**18 for _ in range(Settings().image_bytes // 2**18 + 1))
     connection.request("POST", "/models/tiny", parts, {"content-type": "image/jpeg"}, encode_chunked=True)
     response = connection.getresponse()
     assert response.status == 413 and json.load(response)["code"] == "too_large"

@@ -8,11 +8,13 @@ import httpx
 import pytest
 from huggingface_hub import InferenceClient
 
-from serving.checkpoints import ServedCheckpoint, ServedCheckpoints
+from serving.checkpoints import ServedCheckpoints
+from serving.served_checkpoint import ServedCheckpoint
 from serving.streaming import event_stream
 from tasks import TASKS
 from training.export import save_checkpoint
 
+from .conftest import pipeline_of
 from .tiny import TINY
 
 PROMPT = "A dog "
@@ -101,7 +103,7 @@ def test_text_grows_while_it_is_written(address):
 
 def test_who_hangs_up_stops_the_writing(address, served, monkeypatch):
     """Each character waits a little, so that 5,000 of them would take ten seconds."""
-    pipe, written = served["char-generation"]._pipeline, []
+    pipe, written = pipeline_of(served, "char-generation"), []
 
     def slow_step(token_id, state, step=pipe._step):
         time.sleep(0.002)

@@ -1,0 +1,77 @@
+"""What every request passes: an id, the right to be answered, headers that browsers heed, a count and a line."""
+
+import logging
+import time
+import uuid
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .access import Access
+from .errors import SERVER_FAULT, RequestError, error_response
+from .metrics import Metrics
+
+logger = logging.getLogger("hindsight")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=(), payment=(), usb=()",
+    # The Hub shows a Space inside its own page; nobody else needs to.
+    "Content-Security-Policy": "object-src 'none'; base-uri 'self'; "
+    "frame-ancestors 'self' https://huggingface.co https://*.hf.space",
+}
+
+
+class Gate:
+    """Stands around the whole application, the demo too."""
+
+    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics):
+        self.app = app
+        self.access = access
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request, started, status = Request(scope), time.monotonic(), 0
+        request.state.id = uuid.uuid4().hex
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request.state.id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            self.access.check(scope)
+            await self.app(scope, receive, send_marked)
+        except RequestError as error:
+            response = error_response(request, error.status, error.code, str(error), error.headers)
+            await response(scope, receive, send_marked)
+        except Exception:
+            logger.exception("Request %s failed.", request.state.id, extra={"request_id": request.state.id})
+            if status == 0:
+                await error_response(request, 500, "internal", SERVER_FAULT)(scope, receive, send_marked)
+        finally:
+            self._count(request, status, time.monotonic() - started)
+
+    def _count(self, request: Request, status: int, seconds: float) -> None:
+        route = getattr(request.scope.get("route"), "path", None) or "demo"
+        self.metrics.requests.labels(route, str(status)).inc()
+        self.metrics.request_seconds.labels(route).observe(seconds)
+        code = getattr(request.state, "error_code", None)
+        if code is not None:
+            self.metrics.rejected.labels(code).inc()
+        facts = {"request_id": request.state.id, "method": request.method, "route": route, "status": status}
+        facts["milliseconds"] = round(1000 * seconds, 1)
+        if status != 404 and "checkpoint" in request.path_params:  # else it is only what somebody typed
+            facts["checkpoint"] = request.path_params["checkpoint"]
+        if route != "demo":
+            logger.info("request", extra=facts)

@@ -1,0 +1,162 @@
+"""The near end of a worker process: calls it, and starts it again when it ended."""
+
+import itertools
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+from pipelines.served import Served
+
+from .hosting import WorkerFault, WorkerLost
+from .settings import Settings
+
+logger = logging.getLogger("hindsight")
+
+ROOT = Path(__file__).parents[1]
+RESTART_SECONDS = 1.0
+"""Between the ends of a process that cannot be kept alive."""
+
+
+class WorkerProcess:
+    """Holds models in a process of its own."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._calls: dict[int, Future] = {}
+        self._streams: dict[int, queue.Queue] = {}
+        self._loaded: dict[str, tuple[Path, str]] = {}
+        self._ready = threading.Event()
+        self._is_stopping = False
+        self._start()
+        self._ready.set()
+        threading.Thread(target=self._read, daemon=True, name="read-worker").start()
+
+    @property
+    def process_id(self) -> int:
+        """Of the process that is running now."""
+        return self._process.pid
+
+    def load(self, name: str, folder: Path, task: str) -> None:
+        """Load a checkpoint there, and again whenever the process is started again."""
+        self._call("load", name, folder.resolve(), task)
+        self._loaded[name] = (folder, task)
+
+    def serve_together(self, name: str, requests: Sequence[Any], parameters: dict | None) -> list[Served]:
+        """Answer several requests of the same parameters.
+
+        Raises:
+            WorkerLost: when the process ended; nothing was answered.
+        """
+        return self._call("serve_together", name, requests, parameters)
+
+    def inspect(self, name: str, inputs: Any, options: dict) -> dict:
+        """Look into an input."""
+        return self._call("inspect", name, inputs, options)
+
+    def stream(self, name: str, inputs: Any, parameters: dict | None) -> Iterator[dict]:
+        """Answer in events."""
+        number, events = next(self._numbers), queue.Queue()
+        self._streams[number] = events
+        self._send(number, "stream", (name, inputs, parameters))
+        kind, value = events.get()
+        if kind == "error":
+            del self._streams[number]
+            raise value
+        return self._events(number, events)
+
+    def _events(self, number: int, events: queue.Queue) -> Iterator[dict]:
+        try:
+            while True:
+                kind, value = events.get()
+                if kind == "error":
+                    raise value
+                if kind == "end":
+                    return
+                yield from value
+        finally:
+            del self._streams[number]
+            self._send(number, "close", ())
+
+    def wait_until_ready(self) -> None:
+        """Wait while the process is being started again."""
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """End the process."""
+        self._is_stopping = True
+        self._process.kill()
+        self._process.wait()
+
+    def _start(self) -> None:
+        self._connection, far_end = Pipe()
+        command = [sys.executable, "-m", "serving.worker", str(far_end.fileno())]
+        self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[far_end.fileno()], env=dict(os.environ))
+        far_end.close()
+        self._connection.send(self._settings)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        number, future = next(self._numbers), Future()
+        self._calls[number] = future
+        self._send(number, method, arguments)
+        return future.result()
+
+    def _send(self, number: int, method: str, arguments: tuple) -> None:
+        try:
+            with self._lock:
+                self._connection.send((number, method, arguments))
+        except OSError:  # it ended; who reads says so to all that wait
+            self._fail(WorkerLost())
+
+    def _read(self) -> None:
+        while not self._is_stopping:
+            try:
+                number, kind, value = self._connection.recv()
+            except Exception:  # it ended, or what it said cannot be read
+                self._restart()
+                continue
+            if number in self._streams:
+                self._streams[number].put((kind, value))
+            elif number in self._calls:
+                future = self._calls.pop(number)
+                (future.set_exception if kind == "error" else future.set_result)(value)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell all that wait."""
+        for number in list(self._calls):
+            if (future := self._calls.pop(number, None)) is not None:
+                future.set_exception(error)
+        for events in list(self._streams.values()):
+            events.put(("error", error))
+
+    def _restart(self) -> None:
+        self._ready.clear()
+        self._fail(WorkerLost())
+        if self._is_stopping:
+            return
+        self._process.kill()
+        logger.error("Worker %d ended with %s; another is started.", self._process.pid, self._process.wait())
+        time.sleep(RESTART_SECONDS)
+        self._start()
+        threading.Thread(target=self._load_again, args=(self._process,), daemon=True).start()
+
+    def _load_again(self, process: subprocess.Popen) -> None:
+        try:
+            for name, (folder, task) in self._loaded.items():
+                self._call("load", name, folder.resolve(), task)
+        except WorkerLost:
+            return  # another start follows
+        except WorkerFault:
+            logger.exception("A worker could not load again what its predecessor had.")
+        if process is self._process:
+            self._ready.set()
