@@ -19,6 +19,12 @@ from .served import hindsight, requests_to, toolkit
 
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
 """Of the most that clients that wait were answered; what comes at these rates does not wait for anybody."""
+TOOLKIT = "toolkit's way"
+SERVERS = {
+    "batches": lambda checkpoint, workers: hindsight(workers=workers),
+    "no batches": lambda checkpoint, workers: hindsight(workers=workers, maximum_batch=1),
+    TOOLKIT: lambda checkpoint, workers: toolkit(checkpoint),
+}
 COLUMNS = ("server", "load", "answers/s", "p50 ms", "p95 ms", "p99 ms", "refused", "wrong", "lost")
 
 
@@ -50,14 +56,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def measure_checkpoint(checkpoint: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure every server with one checkpoint."""
-    servers = {
-        "batches": (hindsight(workers=options.workers or 0), f"/models/{checkpoint}"),
-        "no batches": (hindsight(workers=options.workers or 0, maximum_batch=1), f"/models/{checkpoint}"),
-        "toolkit's way": (toolkit(checkpoint), "/predict"),
-    }
     rows = []
-    for name, (server, path) in servers.items():
-        with server as address:
+    for name in options.servers:
+        with SERVERS[name](checkpoint, options.workers) as address:
+            path = "/predict" if name == TOOLKIT else f"/models/{checkpoint}"
             requests = requests_to(address, path, checkpoint)
             found = measure(address, requests, options.clients, options.seconds)
         rows += [row(name, load, outcomes) for load, outcomes in found.items()]
@@ -72,7 +74,8 @@ def main() -> None:
     parser.add_argument("--checkpoints", nargs="+", default=shipped, choices=shipped)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each round")
-    parser.add_argument("--workers", type=int, help="processes that hold the models")
+    parser.add_argument("--servers", nargs="+", default=list(SERVERS), choices=list(SERVERS))
+    parser.add_argument("--workers", type=int, default=0, help="processes that hold the models")
     parser.add_argument("--output", type=Path, required=True, help="folder for load.json")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

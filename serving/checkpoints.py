@@ -19,7 +19,14 @@ from .worker_process import WorkerProcess
 class ServedCheckpoints:
     """All checkpoints of a process, by name."""
 
-    def __init__(self, served: Iterable[ServedCheckpoint], settings: Settings | None = None):
+    def __init__(self, served: Iterable[ServedCheckpoint], settings: Settings | None = None, load: bool = True):
+        """Serve some checkpoints.
+
+        Args:
+            served: all of them.
+            settings: of the service.
+            load: whether this process loads them, or has its own workers do it.
+        """
         self.settings = settings or Settings()
         self.metrics = Metrics()
         self._served = {checkpoint.name: checkpoint for checkpoint in served}
@@ -28,7 +35,7 @@ class ServedCheckpoints:
             self.metrics.watch(checkpoint.name, checkpoint.queue)
         self._workers: list[Worker] = []
         self._loaded = threading.Event()
-        self._thread = threading.Thread(target=self._load_all, daemon=True, name="load-checkpoints")
+        self._thread = threading.Thread(target=self._load_all, daemon=True, name="load-checkpoints") if load else None
 
     @classmethod
     def shipped(cls, settings: Settings | None = None) -> "ServedCheckpoints":
@@ -52,7 +59,9 @@ class ServedCheckpoints:
 
     def start(self) -> None:
         """Begin to load, in the background; once is enough."""
-        if self._thread.ident is None:
+        if self._thread is None:
+            self._loaded.set()
+        elif self._thread.ident is None:
             self._thread.start()
 
     def stop(self) -> None:
