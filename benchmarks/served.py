@@ -101,10 +101,11 @@ def running(command: list[str], variables: Mapping[str, str], port: int) -> Iter
         process.wait()
 
 
-def hindsight(**settings: Any) -> Any:
-    """Run our own server with some settings."""
+def hindsight(tmpdir: str | None = None, **settings: Any) -> Any:
+    """Run our own server with some settings; its temporary files go into `tmpdir`."""
     port = free_port()
-    variables = {f"HINDSIGHT_{name.upper()}": str(value) for name, value in settings.items()}
+    variables = {"TMPDIR": tmpdir} if tmpdir else {}
+    variables |= {f"HINDSIGHT_{name.upper()}": str(value) for name, value in settings.items()}
     return running(["app.py", "--port", str(port)], variables, port)
 
 
