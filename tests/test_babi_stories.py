@@ -159,11 +159,22 @@ class TestBatches:
         assert (batch["sentence_ids"][0, 2] == 0).all()
         assert batch["labels"].tolist() == [0, 1] and batch["linear_attention"] is False
 
+    def test_noise_adds_empty_memories_and_keeps_the_order(self):
+        torch.manual_seed(0)
+        word_ids = torch.arange(31).unsqueeze(1)
+        stories = [NumberedQuestion(torch.arange(1, 31), 1, 0)] * 200 + [NumberedQuestion(torch.arange(1, 4), 1, 0)]
+        sentence_ids = StoryCollator(word_ids, noise_share=0.1)(stories)["sentence_ids"].squeeze(2)
+        assert sentence_ids[:200][sentence_ids[:200] != 0].tolist() == list(range(1, 31)) * 200
+        assert sentence_ids[200][sentence_ids[200] != 0].tolist() == [1, 2, 3]
+        newest = (sentence_ids[:200] == 30).nonzero()[:, 1]
+        assert (newest - 29).float().mean() == pytest.approx(3.0, abs=0.4)
+        assert len(newest.unique()) > 4
+
     def test_noise_makes_gaps_among_the_ages_and_keeps_the_order(self):
         torch.manual_seed(0)
         word_ids = torch.arange(31).unsqueeze(1)
         stories = [NumberedQuestion(torch.arange(1, 31), 1, 0), NumberedQuestion(torch.arange(1, 3), 1, 0)] * 500
-        batch = StoryCollator(word_ids, noise_share=0.1)(stories)
+        batch = StoryCollator(word_ids, noise_share=0.1, noise="gaps")(stories)
         assert batch["sentence_ids"].shape == (1000, 30, 1) and batch["ages"].shape == (1000, 30)
         long, short = batch["ages"][::2], batch["ages"][1::2, :2]
         for ages, most in ((long, 32), (short, 2)):

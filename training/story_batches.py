@@ -67,23 +67,32 @@ class StoryCollator:
     word_ids: Tensor
     """Of the sentences, int64 (sentences, words)."""
     noise_share: float = 0.0
-    """Of a story's length, up to which its ages have gaps (section 4.1, RN), as if empty memories stood among its
-    sentences, or after them; their number is drawn anew for each story, as in the authors' released code."""
+    """Of empty memories among a story's sentences, so that its ages vary (section 4.1, RN)."""
+    noise: str = "empty_memories"
+    """"empty_memories", each with that probability, before a sentence; or "gaps", as in the authors' released code: a
+    number of them that is drawn for each story, up to that share of its length rounded up, after the newest too."""
     linear_attention: bool = False
 
     def __call__(self, questions: list[NumberedQuestion]) -> dict:
         """Put questions together: int64 (batch, memories, words), (batch, words) and (batch)."""
-        stories = pad_sequence([question.story for question in questions], batch_first=True)
-        batch = {
+        stories, ages = pad_sequence([question.story for question in questions], batch_first=True), {}
+        if self.noise_share > 0 and self.noise == "gaps":
+            lengths = torch.tensor([len(question.story) for question in questions])
+            ages = {"ages": noisy_ages(lengths, self.noise_share)}
+        elif self.noise_share > 0:
+            stories = self._with_empty_memories(stories)
+        return {
             "sentence_ids": self.word_ids[stories],
             "question_ids": self.word_ids[[question.question for question in questions]],
             "labels": torch.tensor([question.label for question in questions]),
             "linear_attention": self.linear_attention,
-        }
-        if self.noise_share == 0:
-            return batch
-        lengths = torch.tensor([len(question.story) for question in questions])
-        return batch | {"ages": noisy_ages(lengths, self.noise_share)}
+        } | ages
+
+    def _with_empty_memories(self, stories: Tensor) -> Tensor:
+        is_empty = torch.rand(stories.shape) < self.noise_share
+        places = torch.arange(stories.shape[1]) + is_empty.cumsum(dim=1)
+        most = int(is_empty.sum(dim=1).max())
+        return stories.new_zeros(len(stories), stories.shape[1] + most).scatter_(1, places, stories)
 
 
 def noisy_ages(lengths: Tensor, noise_share: float) -> Tensor:
