@@ -1,11 +1,12 @@
 """Recipe for the End-To-End Memory Network (Sukhbaatar et al. 2015, arXiv:1503.08895, section 4.2) on bAbI.
 
 The defaults are those of the authors' released code (github.com/facebookarchive/MemNN, MemN2N-babi-matlab) for all
-tasks jointly, but for the noise, which makes no difference there; for one task alone `--tasks N --embedding_size 20
---epochs 100 --halve_every 25 --linear_start_epochs 20 --noise gaps`. The paper says otherwise: position encoding by a sentence's own length, a softmax over the sentences alone, a learning
-rate of 0.01 after the linear start, and a linear start that ends when the validation loss stops falling. With that
-two restarts had 16.2 and 17.8 % wrong on the validation split, where ten with these defaults have 11.4 to 16.7.
-Restarts differ by their seeds, and the one with the lowest loss on the training split is kept.
+tasks jointly, but for the noise, which makes no difference there. For one task alone they are `--tasks N
+--embedding_size 20 --epochs 100 --halve_every 25 --linear_start_epochs 20 --noise gaps`. The paper says otherwise:
+position encoding by a sentence's own length, a softmax over the sentences alone, a learning rate of 0.01 after the
+linear start, and a linear start that ends when the validation loss stops falling. With that two restarts had 16.2 and
+17.8 % wrong on the validation split, where ten with these defaults have 11.4 to 16.7. Restarts differ by their seeds,
+and the one with the lowest loss on the training split is kept.
 
 A step takes a few milliseconds, to which transformers' Trainer adds more than half as much again: hence a loop of its
 own.
