@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """A POST, and what its answer must be."""
+    """A request, and what its answer must be."""
 
     path: str
     content: bytes
     media_type: str = "application/json"
     check: Callable[[bytes], bool] = lambda _: True
+    method: str = "POST"
 
 
 @dataclass
@@ -55,12 +56,12 @@ class Connections:
         self._host, self._port = parts.hostname, parts.port
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def post(self, request: Request) -> tuple[int, bytes]:
+    async def send(self, request: Request) -> tuple[int, bytes]:
         """Send a request; return the status and the body. A connection that was closed has the status 0."""
         try:
             reader, writer = self._idle.pop() if self._idle else await self._open()
             head = (
-                f"POST {request.path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: {request.media_type}\r\n"
+                f"{request.method} {request.path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: {request.media_type}\r\n"
                 f"Content-Length: {len(request.content)}\r\n\r\n"
             )
             writer.write(head.encode() + request.content)
@@ -119,7 +120,7 @@ async def open_loop(address: str, requests: Sequence[Request], rate: float, seco
 
 
 async def _ask(connections: Connections, request: Request, due: float, outcomes: Outcomes) -> None:
-    status, content = await connections.post(request)
+    status, content = await connections.send(request)
     outcomes.statuses[status] += 1
     if status == 200:
         outcomes.latencies.append(time.monotonic() - due)

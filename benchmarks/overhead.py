@@ -32,7 +32,7 @@ async def ask(address: str, requests: list[Request], number: int) -> None:
     """Send requests one after the other."""
     connections = Connections(address)
     for index in range(number):
-        status, _ = await connections.post(requests[index % len(requests)])
+        status, _ = await connections.send(requests[index % len(requests)])
         assert status == 200, status
     connections.close()
 

@@ -57,13 +57,29 @@ def slope(seen: list[dict]) -> float:
     return 60 * statistics.linear_regression([s["seconds"] for s in half], [s["mebibytes"] for s in half]).slope
 
 
+async def ask_health(address: str, seconds: float) -> list[float]:
+    """Ask whether the service is alive, twice a second; return the milliseconds of each answer."""
+    connections, request, taken = Connections(address), Request("/health", b"", method="GET"), []
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        asked = time.monotonic()
+        status, _ = await connections.send(request)
+        taken.append(1000 * (time.monotonic() - asked) if status == 200 else float("inf"))
+        await asyncio.sleep(0.5)
+    connections.close()
+    return taken
+
+
 async def soak(address: str, requests: list[Request], rate: float, seconds: float, folder: Path) -> dict:
     """Keep a load up and watch."""
-    outcomes, seen = await asyncio.gather(open_loop(address, requests, rate, seconds), watch(folder, seconds))
+    outcomes, seen, health = await asyncio.gather(
+        open_loop(address, requests, rate, seconds), watch(folder, seconds), ask_health(address, seconds)
+    )
     return {
         "rate": round(rate, 2),
         "row": row("soak", f"{rate:.1f}/s, {seconds:.0f} s", outcomes),
         "statuses": dict(outcomes.statuses),
+        "health_ms": {"p95": round(statistics.quantiles(health, n=20)[-1], 1), "most": round(max(health), 1)},
         "mebibytes": [seen[0]["mebibytes"], seen[-1]["mebibytes"]],
         "mebibytes_a_minute_in_the_second_half": round(slope(seen), 3),
         "temporary_files": [seen[0]["temporary_files"], seen[-1]["temporary_files"]],
@@ -109,7 +125,7 @@ async def damage(address: str) -> str:
         checkpoint = CHECKPOINTS[number % len(CHECKPOINTS)]
         content, media_type = chance.choice(bodies_of(checkpoint))
         request = Request(f"/models/{checkpoint}", damaged(content, chance), media_type)
-        statuses[(await connections.post(request))[0]] += 1
+        statuses[(await connections.send(request))[0]] += 1
     connections.close()
     return f"{NUM_DAMAGED} damaged requests: {dict(sorted(statuses.items()))}"
 
@@ -133,7 +149,7 @@ async def under_load(address: str, requests: list[Request], rate: float, fault: 
     await asyncio.sleep(3)
     done = await fault(address)
     outcomes: Outcomes = await load
-    status, _ = await Connections(address).post(requests[0])
+    status, _ = await Connections(address).send(requests[0])
     return {"fault": done, "row": row(fault.__name__, f"{rate:.1f}/s", outcomes), "afterwards": status}
 
 

@@ -3,8 +3,9 @@
 import html
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
@@ -56,7 +57,7 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
     @application.get("/ready", summary="Whether every checkpoint is loaded and warm", responses=describe_errors(503))
     async def ready() -> dict:
         checkpoints.check_ready()
-        return {"status": "ready", "checkpoints": {checkpoint.folder.name: "ready" for checkpoint in checkpoints}}
+        return {"status": "ready", "checkpoints": {checkpoint.name: "ready" for checkpoint in checkpoints}}
 
     @application.get("/models", summary="The served checkpoints, their options and their measured numbers")
     async def models() -> list[dict]:
@@ -66,8 +67,10 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
     def metrics() -> Response:
         return Response(checkpoints.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
+    named = {"enum": [checkpoint.name for checkpoint in checkpoints]}
+
     @application.post("/models/{checkpoint}", **PREDICT)
-    async def predict(checkpoint: str, request: Request) -> Response:
+    async def predict(checkpoint: Annotated[str, Path(json_schema_extra=named)], request: Request) -> Response:
         return await answering.respond(checkpoints[checkpoint], request)
 
     @application.get("/docs", include_in_schema=False)

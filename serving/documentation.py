@@ -6,13 +6,17 @@ from pipelines import pipeline_class
 from tasks import TASKS, Task
 
 ERROR_MEANINGS = {
+    400: "The client went away before its request was complete.",
+    401: "Where the service has tokens: none came, or one that is not known.",
     404: "No such checkpoint is served.",
     405: "The path has no such method; Allow lists those it has.",
     413: "The body is too large.",
     415: "The media type is not the task's.",
     422: "The caller's mistake: the sentence names the field, what was expected and what came.",
+    429: "Too many requests wait, or too many came from one caller; Retry-After says when to come back.",
     500: "Our mistake: the log has it under the request's id.",
     503: "The checkpoint is still being loaded, and Retry-After says when to come back; or it is damaged.",
+    504: "The request was not answered before its deadline.",
 }
 
 _ERROR = {
