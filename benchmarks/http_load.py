@@ -61,10 +61,12 @@ class Connections:
         try:
             reader, writer = self._idle.pop() if self._idle else await self._open()
             head = (
-                f"{request.method} {request.path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: {request.media_type}\r\n"
-                f"Content-Length: {len(request.content)}\r\n\r\n"
+                f"{request.method} {request.path} HTTP/1.1",
+                f"Host: {self._host}",
+                f"Content-Type: {request.media_type}",
+                f"Content-Length: {len(request.content)}",
             )
-            writer.write(head.encode() + request.content)
+            writer.write("\r\n".join([*head, "", ""]).encode() + request.content)
             status, content = await self._answer(reader)
         except (OSError, asyncio.IncompleteReadError, ValueError):
             return 0, b""
