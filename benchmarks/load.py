@@ -12,10 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks import TASKS
-
 from .http_load import Outcomes, Request, closed_loop, open_loop
-from .served import hindsight, requests_to, toolkit
+from .served import CHECKPOINT_NAMES, hindsight, requests_to, toolkit
 
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
 """Of the most that clients that wait were answered; what comes at these rates does not wait for anybody."""
@@ -69,9 +67,8 @@ def measure_checkpoint(checkpoint: str, options: argparse.Namespace) -> list[dic
 
 def main() -> None:
     """Measure, print, and keep what was measured."""
-    shipped = [name for task in TASKS.values() for name in task.checkpoints]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoints", nargs="+", default=shipped, choices=shipped)
+    parser.add_argument("--checkpoints", nargs="+", default=CHECKPOINT_NAMES, choices=CHECKPOINT_NAMES)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each round")
     parser.add_argument("--servers", nargs="+", default=list(SERVERS), choices=list(SERVERS))

@@ -37,6 +37,7 @@ SENTENCES = (
     "A baby sleeps.",
     "A cook prepares food in the kitchen of a restaurant.",
 )
+CHECKPOINT_NAMES = tuple(name for task in TASKS.values() for name in task.checkpoints)
 STARTING_SECONDS = 240
 
 

@@ -19,15 +19,12 @@ from pathlib import Path
 
 import psutil
 
-from tasks import TASKS
-
 from .http_load import Connections, Outcomes, Request, closed_loop, open_loop
 from .load import row, table
-from .served import bodies_of, hindsight, requests_to
+from .served import CHECKPOINT_NAMES, bodies_of, hindsight, requests_to
 
 SAMPLE_SECONDS = 5.0
 NUM_DAMAGED = 1000
-CHECKPOINTS = [name for task in TASKS.values() for name in task.checkpoints]
 
 
 def processes() -> list[psutil.Process]:
@@ -122,7 +119,7 @@ async def damage(address: str) -> str:
     """Send damaged files and texts to every checkpoint."""
     chance, statuses, connections = random.Random(0), Counter(), Connections(address)
     for number in range(NUM_DAMAGED):
-        checkpoint = CHECKPOINTS[number % len(CHECKPOINTS)]
+        checkpoint = CHECKPOINT_NAMES[number % len(CHECKPOINT_NAMES)]
         content, media_type = chance.choice(bodies_of(checkpoint))
         request = Request(f"/models/{checkpoint}", damaged(content, chance), media_type)
         statuses[(await connections.send(request))[0]] += 1
@@ -173,7 +170,7 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, hindsight(workers=options.workers, tmpdir=folder) as address:
-        requests = [request for name in CHECKPOINTS for request in requests_to(address, f"/models/{name}", name)]
+        requests = [request for name in CHECKPOINT_NAMES for request in requests_to(address, f"/models/{name}", name)]
         random.Random(1).shuffle(requests)
         most = asyncio.run(closed_loop(address, requests, 16, 30)).throughput
         found = {"most": most, "soak": None, "faults": []}

@@ -1,6 +1,7 @@
 """The memory network's evaluation: errors, supporting facts, restarts, and the card that tells them."""
 
 import json
+import statistics
 
 import pytest
 import torch
@@ -104,6 +105,8 @@ def test_the_card_tells_errors_restarts_and_the_papers(runs, measured):
     card = (runs / "joint" / "README.md").read_text()
     first = measured["tasks"]["1"]
     assert f"| 1: single supporting fact | **{first['error']}** |" in card
+    alone = [single["error"] for single in measured["single"].values()]
+    assert f"Alone, the mean error is {statistics.mean(alone):.2f} %, all restarts" in card
     assert "Of 2 trainings with different seeds" in card and "creative commons" in card.lower()
     assert str(MEMN2N_1K_JOINT[5]) in card and str(MEMN2N_1K_SINGLE[5]) in card
     (row,) = _rows(TASKS["memory-qa"], runs / "joint")

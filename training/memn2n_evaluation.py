@@ -245,7 +245,20 @@ def _details(evaluation: dict) -> tuple[str, ...]:
         "Wrong answers in percent by task. *All restarts*: mean and standard deviation. *Alone*: a network trained on "
         "this task only, the restart with the lowest training loss. *Fact in hop k*: in how many percent of the "
         "questions the sentence that the hop attends to most is one of the labelled supporting facts, which training "
-        f"never saw; *all facts*: every supporting fact is some hop's.\n\n{table}",
+        f"never saw; *all facts*: every supporting fact is some hop's.{_alone(evaluation)}\n\n{table}",
+    )
+
+
+def _alone(evaluation: dict) -> str:
+    """Sum up the networks that were trained on one task each."""
+    single = evaluation.get("single", {}).values()
+    if not single:
+        return ""
+    errors, restarts = [task["error"] for task in single], zip(*(task["restarts"] for task in single), strict=True)
+    means = [statistics.mean(restart) for restart in restarts]
+    spread = f", all restarts {_spread(means)}" if len(means) > 1 else ""
+    return (
+        f" Alone, the mean error is {statistics.mean(errors):.2f} %{spread}, with {_num_failed(errors)} failed tasks."
     )
 
 
