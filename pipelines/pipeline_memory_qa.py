@@ -49,7 +49,7 @@ class MemoryQaPipeline(EvidencePipeline):
 
     def check_input(self, item: Any) -> Story:
         """Return a story whose words the model knows, or raise an InputError that names those it does not."""
-        story = item if isinstance(item, Story) else read_story(item)
+        story = read_story(item)
         check_words(story, self._words_of, self.known_words)
         return story
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipelines import InputError, pipeline
-from pipelines.story_reading import MAXIMUM_CONTEXT, MAXIMUM_SENTENCES, MAXIMUM_WORDS, Story, read_story
+from pipelines.story_reading import MAXIMUM_CONTEXT, MAXIMUM_SENTENCES, MAXIMUM_WORDS, read_story
 from tasks import TASKS
 from training.export import save_checkpoint
 
@@ -205,8 +205,3 @@ def test_an_argument_of_the_command_line_is_json(ask):
     for wrong in ("Where is Mary?", "{", "[" * 100_000):
         with pytest.raises(InputError, match="Expected JSON"):
             ask.read_argument(wrong)
-
-
-def test_a_story_that_was_read_is_not_read_again(ask):
-    story = read_story(ITEM)
-    assert isinstance(story, Story) and ask(story) == ask(ITEM)
