@@ -22,6 +22,8 @@ from .settings import Settings
 logger = logging.getLogger("hindsight")
 
 ROOT = Path(__file__).parents[1]
+HANGING_DEADLINES = 3
+"""Deadlines of a request after which a worker that has not answered is taken to answer nothing any more."""
 RESTART_SECONDS = 1.0
 """Between the ends of a process that cannot be kept alive."""
 
@@ -109,7 +111,12 @@ class WorkerProcess:
         number, future = next(self._numbers), Future()
         self._calls[number] = future
         self._send(number, method, arguments)
-        return future.result()
+        try:
+            return future.result(HANGING_DEADLINES * self._settings.deadline_seconds)
+        except TimeoutError as error:
+            logger.error("Worker %d hangs and is killed.", self._process.pid)
+            self._process.kill()
+            raise WorkerLost from error
 
     def _send(self, number: int, method: str, arguments: tuple) -> None:
         try:

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from pipelines import CheckpointError, InputError
 from serving.application import create_application
 from serving.checkpoints import ServedCheckpoints
-from serving.hosting import WorkerFault
+from serving.hosting import WorkerFault, WorkerLost
 from serving.served_checkpoint import ServedCheckpoint
 from serving.settings import Settings
 from serving.worker_process import WorkerProcess
@@ -69,6 +69,21 @@ def test_what_cannot_be_loaded_is_told(worker, tiny, tmp_path):
         worker.load("missing", tmp_path / "missing", "attention-translation")
     with pytest.raises(WorkerFault, match="Traceback"):
         worker.inspect("char-generation", PROMPT, {"no_such_option": 1})
+
+
+def test_one_that_hangs_is_started_again(worker, monkeypatch):
+    monkeypatch.setattr("serving.worker_process.HANGING_DEADLINES", 0.002)
+    first = worker.process_id
+    os.kill(first, signal.SIGSTOP)
+    with pytest.raises(WorkerLost):
+        worker.serve_together("attention-translation", [TEXT], None)
+    monkeypatch.undo()
+    deadline = time.monotonic() + STARTING_SECONDS
+    while worker.process_id == first and time.monotonic() < deadline:
+        time.sleep(0.05)
+    worker.wait_until_ready()
+    (answer,) = worker.serve_together("attention-translation", [TEXT], None)
+    assert answer.error is None and worker.process_id != first
 
 
 def test_no_request_is_lost_when_a_process_is_killed(tiny):
