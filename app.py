@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from demo.application import CSS, HEAD, THEME, build_demo
+from demo.limits import CLOSED_ROUTES, ERROR_HANDLERS, MAXIMUM_FILE_BYTES
 from serving.application import create_application
 from serving.checkpoints import ServedCheckpoints
 from serving.errors import MOUNTED_ERROR_HANDLERS
@@ -31,11 +32,14 @@ def build_application(checkpoints: ServedCheckpoints) -> FastAPI:
         create_application(checkpoints),
         build_demo(checkpoints),
         path="/",
-        app_kwargs={"exception_handlers": MOUNTED_ERROR_HANDLERS},
+        app_kwargs={"exception_handlers": MOUNTED_ERROR_HANDLERS | ERROR_HANDLERS, "routes": CLOSED_ROUTES},
         theme=THEME,
         css=CSS,
         head=HEAD,
         show_error=False,
+        max_file_size=MAXIMUM_FILE_BYTES,
+        run_history=False,
+        footer_links=[],
     )
 
 

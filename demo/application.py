@@ -4,12 +4,15 @@ import importlib
 
 import gradio as gr
 
-from tasks import TASKS
+from tasks import TASKS, Task
 
+from .card import CARD_CSS, card_html
 from .char_next import CHAR_NEXT_CSS
 from .char_text import CHAR_TEXT_CSS
 from .heat_map import HEAT_MAP_CSS
 from .image_attention import IMAGE_ATTENTION_CSS
+from .limits import AT_ONCE, DELETE_CACHE, MAXIMUM_WAITING
+from .links import Linked, link_box, wire_links
 from .posterior_picture import PICTURE_CSS
 from .recording import RECORDING_CSS
 from .served import Checkpoints
@@ -17,9 +20,17 @@ from .story_answer import ANSWER_CSS
 from .story_builder import BUILDER_CSS
 from .story_hops import HOPS_CSS
 from .transcript import TRANSCRIPT_CSS
+from .zero_gpu import with_lent_gpu
 
 THEME = gr.themes.Default(
     primary_hue="blue", neutral_hue="slate", font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
+).set(
+    # Gradio's own are too pale to be read by everybody: text needs a contrast of 4.5 to what is behind it.
+    body_text_color_subdued="*neutral_600",
+    block_info_text_color="*neutral_600",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    color_accent="*primary_600",
 )
 CSS = (
     """
@@ -33,6 +44,9 @@ CSS = (
 #merge { border: 0; background: none; padding: 6px 0; }
 .hypotheses .wrap { flex-direction: column; }
 .hypotheses label { white-space: normal; align-items: flex-start; }
+.dark [role="tab"][aria-selected="true"] { color: var(--primary-400) !important; }
+:is(#time, #duration, .playback) { color: var(--body-text-color-subdued) !important; } /* of Gradio's player */
+body:not(.dark) .programs .cm-line span { color: inherit !important; } /* its light colours are too pale to be read */
 .programs .cm-gutters { display: none !important; } /* measured while closed, it would stretch the box */
 .flush .html-container, .flush.html-container { padding: 0; }
 .fine-print { font-size: 13px; line-height: 1.5; opacity: .8; margin: 0 !important; overflow-wrap: anywhere; }
@@ -64,6 +78,7 @@ footer { display: none !important; }
     + ANSWER_CSS
     + HOPS_CSS
     + BUILDER_CSS
+    + CARD_CSS
 )
 HEAD = '<meta name="description" content="Hindsight: sequence models that show why they answer so.">'
 
@@ -78,10 +93,27 @@ def build_demo(checkpoints: Checkpoints) -> gr.Blocks:
     Args:
         checkpoints: what answers.
     """
-    with gr.Blocks(title="Hindsight", analytics_enabled=False) as demo:
+    checkpoints, linked, links = with_lent_gpu(checkpoints), {}, {}
+    with gr.Blocks(title="Hindsight", analytics_enabled=False, delete_cache=DELETE_CACHE) as demo:
         gr.Markdown(INTRODUCTION, elem_id="title")
-        with gr.Tabs(elem_id="tasks"):
+        with gr.Tabs(elem_id="tasks") as tabs:
             for task in TASKS.values():
                 with gr.Tab(task.title, id=task.name):
-                    importlib.import_module(f"demo.{task.tab}").build_tab(task, checkpoints)
-    return demo.queue(default_concurrency_limit=4, max_size=64)
+                    linked[task.name] = importlib.import_module(f"demo.{task.tab}").build_tab(task, checkpoints)
+                    links[task.name] = link_box()
+                    _lay_out_card(task, linked[task.name])
+        wire_links(demo, tabs, linked, links)
+    return demo.queue(default_concurrency_limit=AT_ONCE, max_size=MAXIMUM_WAITING, api_open=False)
+
+
+def _lay_out_card(task: Task, linked: Linked) -> None:
+    """Show the card of the checkpoint that is chosen on a tab."""
+
+    def show_card(checkpoint: str) -> str:
+        return card_html(task, checkpoint)
+
+    card = gr.HTML(show_card(task.default_checkpoint), elem_classes=["flush"])
+    for field in linked.fields:
+        if field.name == "checkpoint":
+            hidden = {"show_progress": "hidden", "api_visibility": "private"}
+            field.component.change(show_card, field.component, card, queue=False, **hidden)

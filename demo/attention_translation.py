@@ -6,13 +6,16 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 import hub
 from pipelines import pipeline_class
+from pipelines.pipeline_attention_translation import MAXIMUM_CHARACTERS
 from tasks import Task
 
 from .alignment import END, merge_words, word_groups
 from .heat_map import heat_map_html
+from .links import Field, Linked, one_of, option_fields, text_of
 from .options import named, option_sliders
 from .served import Checkpoints, ask, or_refusal
 from .snippets import base_url, boxed, client_snippet, curl_snippet, program_boxes, python_snippet
@@ -36,16 +39,21 @@ CAPTION = (
 PROGRAMS = "The same question with the same options, from a program. For the evidence too, add `return_evidence`."
 
 
-def build_tab(task: Task, checkpoints: Checkpoints) -> None:
+def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     """Lay the tab out and wire it.
 
     Args:
         task: the row in tasks.py.
         checkpoints: what answers.
+
+    Returns:
+        What a link to the tab holds.
     """
     text, checkpoint, button = _question(task)
     message = gr.HTML(visible=False, elem_id="message")
-    examples = gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False, label="Examples")
+    examples = gr.Examples(
+        [[example] for example in EXAMPLES], [text], cache_examples=False, label="Examples", api_visibility="private"
+    )
     sliders, prefix = _options(task)
     evidence, answer, hypotheses, merged, picture = _evidence()
     results = gr.State([])
@@ -55,14 +63,17 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
     answered = [message, evidence, answer, hypotheses, picture, results]
     asking = [button.click, text.submit]
     translate, write = _translation(checkpoints), _writing(task)
-    silent = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on(asking, translate, [merged, *asked], answered, api_name="translate", show_progress="minimal")
-    gr.on([*asking, accordion.expand], write, asked, programs, **silent)
+    visible = {"api_visibility": "private", "show_progress": "minimal"}
+    silent = visible | {"show_progress": "hidden"}
+    gr.on(asking, translate, [merged, *asked], answered, **visible)
+    gr.on([*asking, accordion.expand], write, asked, programs, queue=False, **silent)
     gr.on([hypotheses.input, merged.input], show, [hypotheses, results, merged], [answer, picture], **silent)
-    switched = checkpoint.input(_length_penalty, checkpoint, sliders[OPTION_NAMES.index("length_penalty")], **silent)
+    length_penalty = sliders[OPTION_NAMES.index("length_penalty")]
+    switched = checkpoint.input(_length_penalty, checkpoint, length_penalty, **silent)
     for filled_in in (switched, examples.load_input_event):
-        filled_in.then(translate, [merged, *asked], answered, api_visibility="private", show_progress="minimal")
-        filled_in.then(write, asked, programs, **silent)
+        filled_in.then(translate, [merged, *asked], answered, **visible)
+        filled_in.then(write, asked, programs, queue=False, **silent)
+    return _linked(task, text, checkpoint, dict(zip((*OPTION_NAMES, "target_prefix"), (*sliders, prefix), strict=True)))
 
 
 def show(rank: int, results: list[dict], merged: bool) -> tuple[str, str]:
@@ -155,6 +166,20 @@ def _evidence() -> tuple[gr.Column, gr.HTML, gr.Radio, gr.Checkbox, gr.HTML]:
                 merged = gr.Checkbox(False, label="Merge pieces into words", elem_id="merge", container=False)
                 picture = gr.HTML(elem_id="picture")
     return evidence, answer, hypotheses, merged, picture
+
+
+def _linked(task: Task, text: gr.Textbox, checkpoint: gr.Radio, options: dict[str, Component]) -> Linked:
+    """Return what a link to the tab holds; one that names no length penalty gets what the checkpoint was tuned to."""
+
+    def follow(values: dict[str, Any]) -> dict[Component, Any]:
+        return {options["length_penalty"]: _length_penalty(values.get("checkpoint", task.default_checkpoint))}
+
+    fields = [
+        Field("checkpoint", checkpoint, one_of("checkpoint", task.checkpoints)),
+        Field("text", text, text_of("text", MAXIMUM_CHARACTERS)),
+        *option_fields(task, options),
+    ]
+    return Linked(fields, follow=follow)
 
 
 def _translation(checkpoints: Checkpoints) -> Callable:

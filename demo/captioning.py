@@ -16,6 +16,7 @@ from .alignment import END
 from .asking import read_upload, scroll_to
 from .examples import attributions_html, read_samples
 from .image_attention import LONGEST_SIDE, DrawnPicture, draw_picture, image_attention_html
+from .links import Linked, option_fields, sample_field
 from .options import named, option_sliders
 from .served import Checkpoints, ask, or_refusal
 from .snippets import base_url, file_programs, picture_client_snippet, program_boxes
@@ -44,12 +45,15 @@ class Answer:
     results: list[dict]
 
 
-def build_tab(task: Task, checkpoints: Checkpoints) -> None:
+def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     """Lay the tab out and wire it.
 
     Args:
         task: the row in tasks.py.
         checkpoints: what answers.
+
+    Returns:
+        What a link to the tab holds.
     """
     checkpoint = task.default_checkpoint
     with gr.Row():
@@ -67,14 +71,18 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
 
     asked, answered = [picture, *sliders], [message, drawing, captions, answer]
     caption, write = _captioning(checkpoint, checkpoints), _writing(task, checkpoint)
-    silent = {"api_visibility": "private", "show_progress": "hidden"}
-    pressed = button.click(caption, asked, answered, api_name="caption", show_progress="minimal")
-    chosen = samples.select(_choosing(samples), None, picture, **silent)
-    filled_in = chosen.then(caption, asked, answered, api_visibility="private", show_progress="minimal")
+    visible = {"api_visibility": "private", "show_progress": "minimal"}
+    silent = visible | {"show_progress": "hidden"}
+    paths = [item["image"]["path"] for item in samples.value]  # Gradio's copies, which it may show
+    pressed = button.click(caption, asked, answered, **visible)
+    chosen = samples.select(_choosing(paths), None, picture, **silent)
+    filled_in = chosen.then(caption, asked, answered, **visible)
     for done in (pressed, filled_in):
         done.then(None, js=scroll_to("caption-answer"), api_visibility="private")
-    gr.on([button.click, accordion.expand], write, sliders, programs, **silent)
+    gr.on([button.click, accordion.expand], write, sliders, programs, queue=False, **silent)
     captions.input(show, [captions, answer], drawing, **silent)
+    options = option_fields(task, dict(zip(OPTION_NAMES, sliders, strict=True)))
+    return Linked([sample_field(picture, paths), *options])
 
 
 def show(rank: int | None, answer: Answer | None) -> str:
@@ -145,9 +153,8 @@ def _evidence() -> tuple[gr.HTML, gr.Radio]:
     return drawing, captions
 
 
-def _choosing(samples: gr.Gallery) -> Callable:
+def _choosing(paths: list[str]) -> Callable:
     """Return the handler that fetches the example that was clicked."""
-    paths = [item["image"]["path"] for item in samples.value]  # Gradio's copies, which it may show
 
     def choose_sample(selected: gr.SelectData) -> str:
         return paths[selected.index]

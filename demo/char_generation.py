@@ -4,19 +4,23 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from tasks import Task
 
 from .asking import scroll_to
 from .char_handlers import NUM_OTHERS, QUIET, STARTING_LENGTH, CharHandlers, chosen_options
-from .char_models import char_model, facts_html
+from .char_models import char_model, note_html
 from .char_next import CHAR_NEXT_JS
 from .char_passage import Run
 from .char_text import CHAR_TEXT_JS, NOTHING, SURPRISE, UNIT, glyph
+from .links import Field, Linked, one_of, option_fields, text_of
 from .options import option_sliders
 from .served import Checkpoints, or_refusal, or_refusal_at_any_time
 from .snippets import base_url, boxed, curl_snippet, generation_client_snippet, program_boxes, python_snippet
 
+LONGEST_SEED = 20
+"""Digits of it in a link."""
 STARTING_VALUES = {"temperature": 0.8, "top_p": 1.0, "top_k": 0, "max_new_tokens": STARTING_LENGTH}
 COLOURS = [("Nothing", NOTHING), ("Surprise", SURPRISE), ("A unit", UNIT)]
 HINT = "Choose a beginning, or write one and press Write; or look into a text of your own."
@@ -28,16 +32,19 @@ PROGRAMS = "The same beginning with the same options, from a program; the client
 NO_MAP = "# text_generation cannot ask for unknown_characters: what the model never saw is refused here.\n"
 
 
-def build_tab(task: Task, checkpoints: Checkpoints) -> None:
+def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     """Lay the tab out and wire it.
 
     Args:
         task: the row in tasks.py.
         checkpoints: what answers.
+
+    Returns:
+        What a link to the tab holds.
     """
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            checkpoint, facts = _choice_of_model(task)
+            checkpoint, note = _choice_of_model(task)
             with gr.Tabs():
                 with gr.Tab("Write", id="write"):
                     beginning, examples, write = _beginning(task.default_checkpoint)
@@ -76,12 +83,13 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
     asking = [write.click, examples.click, go_on.click, look.click]
     gr.on(asking, None, js=scroll_to("char-written", 0.4), api_visibility="private")
     switched = checkpoint.input(
-        choose_model, [run, checkpoint], [facts, beginning, own_text, examples, *shown], **silent
+        choose_model, [run, checkpoint], [note, beginning, own_text, examples, *shown], **silent
     )
     programmed, written_programs = [checkpoint, beginning, maps, *options], _programming(task)
-    gr.on([write.click, accordion.expand], written_programs, programmed, programs, **silent)
+    gr.on([write.click, accordion.expand], written_programs, programmed, programs, queue=False, **silent)
     for filled_in in (chosen, switched):
-        filled_in.then(written_programs, programmed, programs, **silent)
+        filled_in.then(written_programs, programmed, programs, queue=False, **silent)
+    return _linked(task, programmed, [note, beginning, own_text, examples])
 
 
 def choose_beginning(index: int, checkpoint: str) -> str:
@@ -93,10 +101,14 @@ def choose_model(run: Run | None, checkpoint: str) -> tuple:
     """Put another model's examples on the page, which begins afresh."""
     if run is not None:
         run.supersede()
-    model = char_model(checkpoint)
     page = (_hint(), "", "", "", gr.Dropdown(choices=[], value=None), gr.Button(interactive=False), None, None)
-    filled_in = facts_html(checkpoint), model.beginnings[0], model.own_text, gr.Dataset(**_samples(checkpoint))
-    return *filled_in, QUIET, *page
+    return *model_page(checkpoint), QUIET, *page
+
+
+def model_page(checkpoint: str) -> tuple[str, str, str, gr.Dataset]:
+    """Return what the page says of a model, a beginning, a text to look into, and the beginnings to try."""
+    model = char_model(checkpoint)
+    return note_html(checkpoint), model.beginnings[0], model.own_text, gr.Dataset(**_samples(checkpoint))
 
 
 def stop_writing(run: Run | None) -> gr.Button:
@@ -106,11 +118,34 @@ def stop_writing(run: Run | None) -> gr.Button:
     return gr.Button(interactive=False)
 
 
+def _linked(task: Task, asked: list[Component], page: list[Component]) -> Linked:
+    """Return what a link to the tab holds.
+
+    Args:
+        task: the row in tasks.py.
+        asked: checkpoint, beginning, whether to map characters, seed, and the sliders.
+        page: what changes with the checkpoint.
+    """
+    checkpoint, beginning, maps, seed, *sliders = asked
+
+    def follow(values: dict[str, Any]) -> dict[Component, Any]:
+        return dict(zip(page, model_page(values.get("checkpoint", task.default_checkpoint)), strict=True))
+
+    fields = [
+        Field("checkpoint", checkpoint, one_of("checkpoint", task.checkpoints)),
+        Field("text", beginning, text_of("text")),
+        Field("map", maps, one_of("map", {"true": True, "false": False})),
+        Field("seed", seed, text_of("seed", LONGEST_SEED)),
+        *option_fields(task, dict(zip(STARTING_VALUES, sliders, strict=True))),
+    ]
+    return Linked(fields, [component for component in page if component is not beginning], follow)
+
+
 def _choice_of_model(task: Task) -> tuple[gr.Radio, gr.HTML]:
     choices = [(char_model(name).title, name) for name in task.checkpoints]
     checkpoint = gr.Radio(choices, value=task.default_checkpoint, label="Model", elem_id="char-model")
-    facts = gr.HTML(facts_html(task.default_checkpoint), elem_id="char-facts", elem_classes=["flush"])
-    return checkpoint, facts
+    note = gr.HTML(note_html(task.default_checkpoint), elem_id="char-note", elem_classes=["flush"])
+    return checkpoint, note
 
 
 def _beginning(checkpoint: str) -> tuple[gr.Textbox, gr.Dataset, gr.Button]:

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from html import escape
 
-import hub
-from hub import CheckpointError
-
 HAMLET = """HAMLET:
 To be, or not to be, that is the question:
 Whether 'tis nobler in the mind to suffer
@@ -74,14 +71,6 @@ def char_model(checkpoint: str) -> CharModel:
     return MODELS.get(checkpoint) or CharModel(checkpoint, ("The ",), "The ", "")
 
 
-def facts_html(checkpoint: str) -> str:
-    """Say what a checkpoint learnt from, and what was measured."""
-    try:
-        measured = hub.facts(hub.find(checkpoint))
-    except CheckpointError:  # it is not there; whoever asks it will read so
-        measured = {}
-    text = char_model(checkpoint).note
-    if measured:
-        numbers = " · ".join(f"{metric['title']} {metric['value']}" for metric in measured["metrics"])
-        text += f" Measured on the {measured['split']} split: {numbers}."
-    return f'<p class="fine-print">{escape(text)}</p>'
+def note_html(checkpoint: str) -> str:
+    """Say what a checkpoint learnt from, and what it therefore cannot do."""
+    return f'<p class="fine-print">{escape(char_model(checkpoint).note)}</p>'

@@ -14,6 +14,7 @@ from tasks import Task
 
 from .asking import read_upload, scroll_to
 from .examples import attributions_html, read_samples
+from .links import Field, Linked, option_fields, sample_field, text_of
 from .options import named, option_sliders
 from .posteriors import Posteriors, posteriors_of
 from .recording import PLAYER_JS, SAMPLING_RATE, DrawnRecording, draw_recording, player_html
@@ -25,6 +26,8 @@ OPTION_NAMES = ("num_beams", "num_return_sequences", "language_model_weight", "h
 NUM_TRANSCRIPTS = 5
 """To choose from, unless the visitor wants another number."""
 FILE_NAME = "recording.flac"
+LONGEST_HOT_WORDS = 500
+"""Characters of them in a link."""
 NO_RECORDING = "Expected a recording; got none. Choose an example, or upload or record one."
 HINT = "Choose an example; or upload or record something, and press Transcribe. Then choose words to hear them."
 HOT_WORDS_INFO = "To listen for, with commas between them."
@@ -49,12 +52,15 @@ class Answer:
     """Results, best first, each with its `alignment` in place of all its evidence."""
 
 
-def build_tab(task: Task, checkpoints: Checkpoints) -> None:
+def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     """Lay the tab out and wire it.
 
     Args:
         task: the row in tasks.py.
         checkpoints: what answers.
+
+    Returns:
+        What a link to the tab holds.
     """
     checkpoint = task.default_checkpoint
     with gr.Row():
@@ -71,21 +77,24 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
 
     asked, answered = [recording, hot_words, *sliders], [message, player, drawing, transcripts, answer]
     transcribe, write = _transcribing(checkpoint, checkpoints), _writing(task, checkpoint)
-    silent = {"api_visibility": "private", "show_progress": "hidden"}
-    pressed = gr.on(
-        [button.click, hot_words.submit],
-        transcribe,
-        asked,
-        answered,
-        api_name="transcribe",
-        show_progress="minimal",
-    )
-    chosen = clips.click(_choosing(recording), clips, recording, **silent)
-    filled_in = chosen.then(transcribe, asked, answered, api_visibility="private", show_progress="minimal")
+    visible = {"api_visibility": "private", "show_progress": "minimal"}
+    silent = visible | {"show_progress": "hidden"}
+    paths = _kept_clips(recording)
+    pressed = gr.on([button.click, hot_words.submit], transcribe, asked, answered, **visible)
+    chosen = clips.click(_choosing(paths), clips, recording, **silent)
+    filled_in = chosen.then(transcribe, asked, answered, **visible)
     for done in (pressed, filled_in):
         done.then(None, js=scroll_to("ctc-answer"), api_visibility="private")
-    gr.on([button.click, accordion.expand], write, [hot_words, *sliders], programs, **silent)
+    gr.on([button.click, accordion.expand], write, [hot_words, *sliders], programs, queue=False, **silent)
     transcripts.input(show_transcript, [transcripts, answer], drawing, **silent)
+    options = option_fields(task, dict(zip(OPTION_NAMES, sliders, strict=True)))
+    return Linked(
+        [
+            sample_field(recording, paths),
+            Field("hot_words", hot_words, text_of("hot_words", LONGEST_HOT_WORDS)),
+            *options,
+        ]
+    )
 
 
 def starting_values(checkpoint: str) -> dict[str, float]:
@@ -158,9 +167,15 @@ def _evidence() -> tuple[gr.HTML, gr.HTML, gr.Radio]:
     return player, drawing, transcripts
 
 
-def _choosing(recording: gr.Audio) -> Callable:
-    """Return the handler that fetches the example that was clicked."""
+def _kept_clips(recording: gr.Audio) -> list[str]:
+    """Copy the examples to where Gradio may show them, and keep them when it clears up."""
     paths = [recording.move_resource_to_block_cache(sample.path) for sample in read_samples(".flac")]
+    recording.keep_in_cache.update(paths)
+    return paths
+
+
+def _choosing(paths: list[str]) -> Callable:
+    """Return the handler that fetches the example that was clicked."""
 
     def choose_clip(index: int) -> str:
         return paths[index]

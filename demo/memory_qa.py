@@ -6,10 +6,11 @@ from collections.abc import Callable
 import gradio as gr
 
 from pipelines import InputError
-from pipelines.story_reading import read_story
+from pipelines.story_reading import MAXIMUM_QUESTION, read_story
 from tasks import Task
 
 from .asking import scroll_to
+from .links import Field, Linked, text_of
 from .served import Checkpoints, ask, or_refusal
 from .snippets import answering_client_snippet, base_url, boxed, curl_snippet, program_boxes, python_snippet
 from .story_answer import answer_html, changed_html, truth_html
@@ -41,12 +42,15 @@ _NUMBERS = itertools.count()
 """Each drawing has its own: what a visitor changed in it, in vain, would stay where the same is drawn once more."""
 
 
-def build_tab(task: Task, checkpoints: Checkpoints) -> None:
+def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     """Lay the tab out and wire it.
 
     Args:
         task: the row in tasks.py.
         checkpoints: what answers.
+
+    Returns:
+        What a link to the tab holds.
     """
     checkpoint = task.default_checkpoint
     with gr.Row():
@@ -86,8 +90,13 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> None:
     for done in (pressed, *chosen):
         done.then(None, js=SHOW_ANSWER, api_visibility="private")
     for done in (pressed, left, *chosen, *changed, added):
-        done.then(written, [text, question], programs, **silent)
-    accordion.expand(written, [text, question], programs, **silent)
+        done.then(written, [text, question], programs, queue=False, **silent)
+    accordion.expand(written, [text, question], programs, queue=False, **silent)
+    fields = [
+        Field("context", text, text_of("context")),
+        Field("question", question, text_of("question", MAXIMUM_QUESTION)),
+    ]
+    return Linked(fields, [example, tasks], lambda values: {example: None, tasks: None} if values else {})
 
 
 class Answers:

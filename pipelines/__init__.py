@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import os
 import threading
 from typing import Any
 
@@ -15,7 +16,7 @@ from tasks import TASKS, Task
 
 from .pipeline_common import EvidencePipeline, InputError, Option
 
-__all__ = ["CheckpointError", "EvidencePipeline", "InputError", "Option", "pipeline", "pipeline_class"]
+__all__ = ["CheckpointError", "EvidencePipeline", "InputError", "Option", "gpus_are_lent", "pipeline", "pipeline_class"]
 
 # transformers patches torch while it loads: of two models loaded at once, one can come out with random weights.
 _LOADING = threading.Lock()
@@ -31,6 +32,11 @@ def pipeline_class(task: Task) -> type[EvidencePipeline]:
     """Import a task's pipeline class."""
     module, name = task.pipeline.split(".")
     return getattr(importlib.import_module(f"pipelines.{module}"), name)
+
+
+def gpus_are_lent() -> bool:
+    """Whether this is a Space on ZeroGPU, where torch names a GPU that this process itself does not have."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 @functools.wraps(transformers.pipeline)
@@ -59,6 +65,8 @@ def _load(*args: Any, **kwargs: Any) -> transformers.Pipeline:
         if family is not task:
             raise CheckpointError(f"{folder.name} serves the task {family.name}, not {task.name}.")
         arguments["model"] = str(folder)
+    if gpus_are_lent() and arguments.get("device") is None:
+        arguments["device"] = "cpu"
     arguments |= {"task": task.name, "pipeline_class": pipeline_class(task)}
     return transformers.pipeline(**arguments, **options)
 

@@ -63,6 +63,9 @@ def page(context, running_app):
     page.on("request", lambda sent: hosts.add(urlsplit(sent.url).hostname))
     page.goto(running_app.address)
     page.wait_for_selector("#translate")
+    page.wait_for_function(
+        "document.querySelector('.link :is(input, textarea)')?.value"
+    )  # the page is done with itself
     yield page
     width = page.evaluate("document.documentElement.scrollWidth")
     page.evaluate("localStorage.clear()")

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import hub
-from demo.char_models import MODELS, char_model, facts_html
+from demo.char_models import MODELS, char_model
 from demo.char_next import next_characters_html
 from demo.char_passage import PACE, grouped
 from demo.char_text import NOTHING, SURPRISE, UNIT, Alternative, ColouredText, coloured_text_html, percent, scale_html
@@ -93,15 +93,6 @@ def test_examples_hold_only_what_the_network_knows(name):
     vocabulary = json.loads((hub.CHECKPOINTS / name / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
     model = MODELS[name]
     assert set("".join((*model.beginnings, model.own_text))) <= set(vocabulary)
-
-
-def test_facts_are_the_cards(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "CHECKPOINTS", tmp_path)
-    assert "Measured" not in facts_html(NAME)
-    (tmp_path / NAME).mkdir()
-    metrics = [{"title": "Nats per character", "value": 1.45}, {"title": "Bits per character", "value": 2.09}]
-    (tmp_path / NAME / "evaluation.json").write_text(json.dumps({"split": "validation", "metrics": metrics}))
-    assert "Measured on the validation split: Nats per character 1.45 · Bits per character 2.09." in facts_html(NAME)
 
 
 def test_the_clients_program_is_a_program():

@@ -64,6 +64,10 @@ def test_the_header_is_one_that_a_space_reads():
         name for task in TASKS.values() for name in task.checkpoints
     }
     assert len(header["short_description"]) <= 60
+    assert {task.hub_pipeline_tag for task in TASKS.values()} <= set(header["tags"])
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {header["colorFrom"], header["colorTo"]} <= colours and header["suggested_hardware"] == "cpu-basic"
+    assert header["license"] == "apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
 
 
 def test_what_it_shows_is_there():
