@@ -11,7 +11,7 @@ from .char_next import CHAR_NEXT_CSS
 from .char_text import CHAR_TEXT_CSS
 from .heat_map import HEAT_MAP_CSS
 from .image_attention import IMAGE_ATTENTION_CSS
-from .limits import AT_ONCE, DELETE_CACHE, MAXIMUM_WAITING
+from .limits import AT_ONCE, DELETE_CACHE, MAXIMUM_WAITING, POLL_SECONDS
 from .links import Linked, link_box, wire_links
 from .posterior_picture import PICTURE_CSS
 from .recording import RECORDING_CSS
@@ -103,7 +103,9 @@ def build_demo(checkpoints: Checkpoints) -> gr.Blocks:
                     links[task.name] = link_box()
                     _lay_out_card(task, linked[task.name])
         wire_links(demo, tabs, linked, links)
-    return demo.queue(default_concurrency_limit=AT_ONCE, max_size=MAXIMUM_WAITING, api_open=False)
+    demo.queue(default_concurrency_limit=AT_ONCE, max_size=MAXIMUM_WAITING, api_open=False)
+    demo._queue.sleep_when_free = POLL_SECONDS
+    return demo
 
 
 def _lay_out_card(task: Task, linked: Linked) -> None:

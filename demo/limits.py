@@ -13,6 +13,8 @@ MAXIMUM_WAITING = 64
 """Questions of all visitors together."""
 AT_ONCE = 4
 """Of the same kind."""
+POLL_SECONDS = 0.02
+"""Gradio looks so often whether somebody waits; its own thousandth of a second takes 7 % of a core from the models."""
 BUSY_SECONDS = 5
 BUSY = "The demo is busy: too many are waiting already. Nothing is lost; please try again in a moment."
 

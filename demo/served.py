@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import gradio as gr
 
 from pipelines import InputError
+from pipelines.served import NotNowError
 
 logger = logging.getLogger("hindsight")
 
@@ -79,8 +80,8 @@ def or_refusal_at_any_time(handler: Callable[..., Iterator[tuple]], num_others: 
 
 
 def refusal(error: Exception) -> gr.HTML:
-    """Return a visible message: the caller's mistake in the error's words, a fault of ours in none that tell of it."""
-    if isinstance(error, InputError):
+    """Return a visible message in the error's words; a fault of ours in words that tell nothing of it."""
+    if isinstance(error, InputError | NotNowError):
         sentence = str(error)
     else:
         logger.error("The demo got no answer.", exc_info=error)

@@ -1,8 +1,12 @@
-"""What became of a request that was answered among others."""
+"""What becomes of a request to a service."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+
+class NotNowError(Exception):
+    """A service cannot answer at the moment, and not through the caller's doing; says what to do."""
 
 
 @dataclass(frozen=True)

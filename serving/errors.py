@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from pipelines import InputError
+from pipelines.served import NotNowError
 
 logger = logging.getLogger("hindsight")
 
@@ -25,15 +26,19 @@ class RequestError(Exception):
         self.headers = headers or {}
 
 
-def busy(reason: str) -> RequestError:
+class UnavailableError(RequestError, NotNowError):
+    """A request that could be answered at another time."""
+
+
+def busy(reason: str) -> UnavailableError:
     """Return the error of a request for which there is no place now."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    return RequestError(429, "busy", f"The service is busy: {reason}. Try again in a moment.", headers)
+    return UnavailableError(429, "busy", f"The service is busy: {reason}. Try again in a moment.", headers)
 
 
-def too_late() -> RequestError:
+def too_late() -> UnavailableError:
     """Return the error of a request that could not be answered in time."""
-    return RequestError(504, "deadline", "The request was not answered in time. Ask for less, or try again later.")
+    return UnavailableError(504, "deadline", "The request was not answered in time. Ask for less, or try again later.")
 
 
 def add_error_handlers(application: FastAPI) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import RequestError, busy, too_late
+from .errors import UnavailableError, busy, too_late
 
 MAXIMUM_TRIES = 3
 """Workers that a request is given to, where they end before they answer."""
@@ -66,11 +66,11 @@ class RequestQueue:
         """Let a job wait.
 
         Raises:
-            RequestError: 429 when the queue is full, 503 when it is closed.
+            UnavailableError: 429 when the queue is full, 503 when it is closed.
         """
         with self._changed:
             if self._is_closed:
-                raise RequestError(503, "stopping", "The service is being stopped.", {"Retry-After": "10"})
+                raise UnavailableError(503, "stopping", "The service is being stopped.", {"Retry-After": "10"})
             if len(self._jobs) >= self._maximum_jobs:
                 raise busy(f"{self._maximum_jobs} requests wait already")
             self._jobs.append(job)
@@ -85,7 +85,7 @@ class RequestQueue:
             self._jobs[:0] = [job for job in jobs if job.tries < MAXIMUM_TRIES]
             self._changed.notify_all()
         for job in lost:
-            error = RequestError(503, "worker_lost", f"{MAXIMUM_TRIES} workers ended over this request.")
+            error = UnavailableError(503, "worker_lost", f"{MAXIMUM_TRIES} workers ended over this request.")
             settle(job, error)
 
     def withdraw(self, job: Job) -> None:

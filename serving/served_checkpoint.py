@@ -14,7 +14,7 @@ from pipelines import InputError, pipeline_class
 from pipelines.served import Served
 from tasks import Task
 
-from .errors import RETRY_AFTER_SECONDS, RequestError, busy, too_late
+from .errors import RETRY_AFTER_SECONDS, RequestError, UnavailableError, busy, too_late
 from .hosting import Worker, WorkerLost
 from .limits import check_limits, group_of, length_of
 from .metrics import Metrics
@@ -164,10 +164,10 @@ class ServedCheckpoint:
 
     def _check_loaded(self) -> None:
         if self.failure is not None:
-            raise RequestError(503, "checkpoint_failed", f"{self.name} cannot be served; GET /ready says why.")
+            raise UnavailableError(503, "checkpoint_failed", f"{self.name} cannot be served; GET /ready says why.")
         if not self._workers:
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            raise RequestError(503, "not_ready", f"{self.name} is still being loaded; try again.", headers)
+            raise UnavailableError(503, "not_ready", f"{self.name} is still being loaded; try again.", headers)
 
 
 class _Stream(Iterator):

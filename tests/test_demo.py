@@ -12,10 +12,11 @@ import pytest
 
 from demo.application import build_demo
 from demo.attention_translation import OPTION_NAMES, hypothesis_labels, picture_html, show
-from demo.served import CANNOT_ANSWER
+from demo.served import CANNOT_ANSWER, refusal
 from demo.snippets import base_url, client_snippet, curl_snippet, python_snippet
 from pipelines import pipeline, pipeline_class
 from serving.checkpoints import ServedCheckpoints
+from serving.errors import busy
 from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS
 from training.export import save_checkpoint
@@ -195,3 +196,8 @@ def test_a_tab_never_offers_what_the_pipeline_refuses(task):
         if option is not None and hasattr(block, "minimum"):
             assert (block.minimum, block.maximum) == (option.minimum, option.maximum)
             option.check(block.value if option.kind == "float" else int(block.value))
+
+
+def test_a_visitor_reads_that_the_service_is_busy():
+    message = refusal(busy("64 requests wait already"))
+    assert "64 requests wait already. Try again in a moment." in message.value and message.visible
