@@ -56,7 +56,7 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             lecture, tasks, kind, write, tally = _choice_of_story()
-            text, builder, question, button = _story_and_question(checkpoint)
+            text, builder, question, button, back = _story_and_question(checkpoint)
         with gr.Column(scale=3, min_width=300, elem_id="qa-answer"):
             message = gr.HTML(visible=False, elem_id="qa-message", elem_classes=["flush"])
             drawn = gr.HTML(f'<p class="hint">{HINT}</p>', elem_id="qa-drawn", elem_classes=["flush"])
@@ -80,6 +80,7 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
         ),
     ]
     changed = [
+        back.click(bring_back, example, [text, question], **silent).then(answer, asked, answered, **silent),
         hops.edit(change_sentences, None, text, **silent).then(answer, asked, answered, **silent),
         builder.set_question(set_question, None, question, **silent).then(answer, asked, answered, **silent),
     ]
@@ -166,6 +167,11 @@ def tell_new_story(kind: str) -> tuple:
     return _told(Example(kind, write_story(kind)))
 
 
+def bring_back(example: Example | None) -> tuple:
+    """Return the story that the visitor began with, as it was; of one that is the visitor's own there is no other."""
+    return (gr.skip(), gr.skip()) if example is None else _told(example)[:2]
+
+
 def change_sentences(changed: gr.EventData) -> str:
     """Return the story as the visitor left it among the marks; an emptied sentence is gone."""
     return _lines(changed.sentences)
@@ -234,7 +240,7 @@ def _choice_of_story() -> tuple[gr.Dataset, gr.Dropdown, gr.Dropdown, gr.Button,
     return lecture, tasks, kind, write, gr.HTML(visible=False, elem_id="qa-tally", elem_classes=["flush"])
 
 
-def _story_and_question(checkpoint: str) -> tuple[gr.Textbox, gr.HTML, gr.Textbox, gr.Button]:
+def _story_and_question(checkpoint: str) -> tuple[gr.Textbox, gr.HTML, gr.Textbox, gr.Button, gr.Button]:
     first, words = LECTURE[0].story, known_words(checkpoint)
     text = gr.Textbox(
         "\n".join(first.sentences), label="Story, one sentence a line", lines=5, max_lines=16, elem_id="qa-story"
@@ -242,7 +248,8 @@ def _story_and_question(checkpoint: str) -> tuple[gr.Textbox, gr.HTML, gr.Textbo
     with gr.Accordion("Build it from known words", open=False, elem_id="qa-builder"):
         builder = gr.HTML(builder_html(patterns(words), words), js_on_load=BUILDER_JS, elem_classes=["flush"])
     question = gr.Textbox(first.question, label="Question", max_lines=1, elem_id="qa-question")
-    return text, builder, question, gr.Button("Answer", variant="primary", elem_id="qa-ask")
+    button = gr.Button("Answer", variant="primary", elem_id="qa-ask")
+    return text, builder, question, button, gr.Button("Undo my changes", size="sm", elem_id="qa-back")
 
 
 def _writing(task: Task, checkpoint: str) -> Callable:

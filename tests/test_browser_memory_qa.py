@@ -132,6 +132,16 @@ def test_a_sentence_is_changed_where_it_stands_and_the_answer_changes(tab, runni
     assert "the true answer is" in tab.inner_text("#qa-drawn .qa-truth")
 
 
+def test_changes_are_undone(tab, running_app):
+    story, before = show_task(tab, running_app, 1)
+    tab.fill(STORY, "Mary went to the office.")
+    tab.click("#qa-ask")
+    wait_for_answer(tab, running_app, ["Mary went to the office."], story.question)
+    tab.click("#qa-back")
+    assert wait_for_answer(tab, running_app, story.sentences, story.question) == before
+    assert tab.input_value(STORY) == "\n".join(story.sentences)
+
+
 def test_the_story_and_the_question_are_answered_again_when_they_are_left(tab, running_app):
     story, _ = show_task(tab, running_app, 6)
     changed = [*story.sentences, "Sandra went back to the hallway."]

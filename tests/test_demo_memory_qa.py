@@ -19,6 +19,7 @@ from demo.memory_qa import (
     NO_STORY,
     PARAMETERS,
     add_sentence,
+    bring_back,
     build_tab,
     change_sentences,
     choose_lecture,
@@ -178,6 +179,12 @@ def test_a_new_story_comes_with_the_truth_and_is_counted(answering, kind):
     assert marks == (True, False, is_right)
     assert tally.visible and f"{1 + is_right} of 3 new stories" in tally.value
     assert starred(drawing) == example.story.supporting_facts
+
+
+def test_a_changed_story_is_brought_back():
+    text, question = bring_back(LECTURE[0])
+    assert (text.splitlines(), question) == (LECTURE[0].story.sentences, LECTURE[0].story.question)
+    assert bring_back(None) == (gr.skip(), gr.skip())
 
 
 def test_a_story_that_was_changed_meanwhile_is_not_counted(answering):
