@@ -1,7 +1,7 @@
 """The HTTP service: routes, and nothing else."""
 
 import html
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -69,9 +69,12 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
 
     named = {"enum": [checkpoint.name for checkpoint in checkpoints]}
 
-    @application.post("/models/{checkpoint}", **PREDICT)
     async def predict(checkpoint: Annotated[str, Path(json_schema_extra=named)], request: Request) -> Response:
         return await answering.respond(checkpoints[checkpoint], request)
+
+    application.router.add_api_route(
+        "/models/{checkpoint}", predict, methods=["POST"], route_class_override=_PlainRoute, **PREDICT
+    )
 
     @application.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -79,6 +82,16 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
 
     _refuse_other_methods(application)
     return application
+
+
+class _PlainRoute(APIRoute):
+    """Calls its function with the request as it is: to read arguments FastAPI's way takes longer than all the rest."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            return await self.endpoint(request=request, **request.path_params)
+
+        return handle
 
 
 class _OtherMethods:

@@ -4,7 +4,6 @@ import logging
 import time
 import uuid
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +21,8 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "object-src 'none'; base-uri 'self'; "
     "frame-ancestors 'self' https://huggingface.co https://*.hf.space",
 }
+
+RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
 class Gate:
@@ -43,10 +44,10 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request.state.id
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"]
+                present = {name for name, _ in headers}
+                headers.append((b"x-request-id", request.state.id.encode()))
+                headers.extend(header for header in RAW_HEADERS if header[0] not in present)
             await send(message)
 
         try:
