@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .http_load import Outcomes, Request, closed_loop, open_loop
+from .load_summary import summary
 from .served import CHECKPOINT_NAMES, hindsight, requests_to, toolkit
 
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
@@ -81,6 +82,7 @@ def main() -> None:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         found[checkpoint] = measure_checkpoint(checkpoint, options)
         path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(summary(found))
 
 
 if __name__ == "__main__":

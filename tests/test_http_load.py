@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.http_load import Connections, Outcomes, Request, closed_loop, open_loop
 from benchmarks.load import COLUMNS, row, table
+from benchmarks.load_summary import summary
 from benchmarks.served import CHECKPOINT_NAMES, bodies_of, said
 from benchmarks.soak import damaged, slope
 
@@ -57,6 +58,14 @@ def test_a_row_says_what_became_of_them():
         2,
     ]
     assert table([found]).splitlines()[2] == "| ours | 4 clients | 2.0 | 250.0 | 385.0 | 397.0 | 3 | 0 | 2 |"
+
+
+def test_a_summary_has_a_row_for_each_server():
+    outcomes = Outcomes(1.0, [0.1, 0.1])
+    outcomes.statuses.update({200: 2, 429: 3})
+    loads = ("1 client", "16 clients", "4.0/s (50%)", "12.0/s (150%)")
+    lines = summary({"tiny": [row(server, load, outcomes) for server in ("a", "b") for load in loads]}).splitlines()
+    assert lines[2:] == [f"| `tiny` | {server} | 2.0, 100.0 | 2.0 | 100.0 | 2.0, 3 | 0, 0 |" for server in ("a", "b")]
 
 
 def test_every_checkpoint_is_asked_something():
