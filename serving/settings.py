@@ -48,7 +48,7 @@ class Settings:
     """Width or height in pixels, as a picture's file declares it."""
     audio_seconds: int = 3_600
     """Length of a recording."""
-    num_beams: int = 16
+    num_beams: int = 200
     """Largest `num_beams` of a request."""
     num_return_sequences: int = 16
     """Largest `num_return_sequences` of a request."""

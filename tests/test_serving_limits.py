@@ -12,12 +12,15 @@ from contextlib import contextmanager
 import pytest
 from fastapi.testclient import TestClient
 
+from pipelines import pipeline_class
 from pipelines.served import Served
 from serving.application import create_application
 from serving.checkpoints import ServedCheckpoints
+from serving.limits import LIMITED_OPTIONS
 from serving.logs import JsonFormatter
 from serving.served_checkpoint import ServedCheckpoint
 from serving.settings import Settings
+from tasks import TASKS
 
 from .conftest import is_close, pipeline_of
 from .pictures import encoded, noise
@@ -153,6 +156,13 @@ class TestBackPressure:
             refused = post(client, "A dog runs. " * 20)
             assert (refused.status_code, refused.json()["code"]) == (429, "busy")
             assert post(client).status_code == 200  # what was refused counts no longer
+
+
+def test_without_settings_every_option_reaches_as_far_as_its_task_lets_it():
+    for task in TASKS.values():
+        for option in pipeline_class(task).options:
+            if option.name in LIMITED_OPTIONS:
+                assert option.maximum <= getattr(Settings(), option.name), (task.name, option.name)
 
 
 class TestLimits:
