@@ -56,6 +56,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def read_settings(options: argparse.Namespace) -> Settings:
+    """Read the environment; what stands on the command line counts more. What does not fit ends the process."""
+    try:
+        settings = Settings.from_environment()
+        settings.all_tokens()
+        return settings if options.workers is None else dataclasses.replace(settings, workers=options.workers)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"{error}") from error
+
+
 def announce(checkpoints: ServedCheckpoints, host: str, port: int) -> None:
     """Say where it listens once the checkpoints are loaded."""
     checkpoints.wait_until_loaded()
@@ -66,9 +76,7 @@ def announce(checkpoints: ServedCheckpoints, host: str, port: int) -> None:
 def main() -> None:
     """Listen until somebody stops it; SIGTERM lets what runs finish, if it soon does."""
     options = parse_arguments()
-    settings = Settings.from_environment()
-    if options.workers is not None:
-        settings = dataclasses.replace(settings, workers=options.workers)
+    settings = read_settings(options)
     set_up_logging(settings.log_format)
     checkpoints = ServedCheckpoints.shipped(settings)
     # uvicorn waits for what runs and then sends itself the signal again, for this handler; sys.exit would go on

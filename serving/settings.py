@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.audio_waveform import MAXIMUM_SECONDS
+from pipelines.image_decoding import MAXIMUM_PIXELS, MAXIMUM_SIDE
+from pipelines.image_input import MAXIMUM_BYTES as MAXIMUM_IMAGE_BYTES
+from pipelines.pipeline_char_generation import MAXIMUM_NEW_TOKENS
+from pipelines.story_reading import MAXIMUM_CONTEXT
+
 PREFIX = "HINDSIGHT_"
 MAY_BE_ZERO = ("workers", "gather_seconds", "requests_per_minute")
 
@@ -32,7 +38,7 @@ class Settings:
 
     text_bytes: int = 2**20
     """Largest body of a request to a task that reads text."""
-    image_bytes: int = 16 * 2**20
+    image_bytes: int = MAXIMUM_IMAGE_BYTES
     """Largest body of a request to a task that reads a picture."""
     audio_bytes: int = 32 * 2**20
     """Largest body of a request to a task that reads a recording."""
@@ -40,22 +46,22 @@ class Settings:
     """Bodies of all requests that are being read or wait; what comes beyond that is refused with 429."""
     inputs_per_request: int = 32
     """Texts or files in one request."""
-    text_characters: int = 50_000
+    text_characters: int = MAXIMUM_CONTEXT
     """Of all texts of one input; each task has a limit of its own below this."""
-    image_pixels: int = 50_000_000
+    image_pixels: int = MAXIMUM_PIXELS
     """Width times height, as a picture's file declares them."""
-    image_side: int = 30_000
+    image_side: int = MAXIMUM_SIDE
     """Width or height in pixels, as a picture's file declares it."""
-    audio_seconds: int = 3_600
+    audio_seconds: int = MAXIMUM_SECONDS
     """Length of a recording."""
     num_beams: int = 200
     """Largest `num_beams` of a request."""
     num_return_sequences: int = 16
     """Largest `num_return_sequences` of a request."""
-    max_new_tokens: int = 5_000
+    max_new_tokens: int = MAXIMUM_NEW_TOKENS
     """Largest `max_new_tokens` of a request."""
 
-    tokens: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     """Bearer tokens, one of which a request must bring; none: everybody may ask."""
     tokens_file: str = ""
     """A file with more of them, one a line."""
@@ -84,18 +90,23 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, may_be_zero = (
-                getattr(self, field.name),
-                field.name in ("workers", "gather_seconds", "requests_per_minute"),
-            )
+            value, may_be_zero = getattr(self, field.name), field.name in MAY_BE_ZERO
             if isinstance(value, int | float) and (value < 0 or (value == 0 and not may_be_zero)):
                 raise ValueError(f"{field.name} must be {'0 or ' if may_be_zero else ''}more than 0; got {value}.")
         if self.log_format not in ("text", "json"):
             raise ValueError(f"log_format must be text or json; got {self.log_format!r}.")
 
     def all_tokens(self) -> tuple[str, ...]:
-        """Return the tokens, those of the file too."""
-        lines = Path(self.tokens_file).read_text(encoding="utf-8").split() if self.tokens_file else ()
+        """Return the tokens, those of the file too.
+
+        Raises:
+            ValueError: for a file without one.
+        """
+        if not self.tokens_file:
+            return self.tokens
+        lines = Path(self.tokens_file).read_text(encoding="utf-8").split()
+        if not lines:
+            raise ValueError(f"Expected a token a line in {PREFIX}TOKENS_FILE; the file is empty, and all could ask.")
         return *self.tokens, *lines
 
     def maximum_bytes(self, modality: str) -> int:

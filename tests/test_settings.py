@@ -1,6 +1,8 @@
 """What an operator can set, and who may ask."""
 
 import dataclasses
+import inspect
+import re
 
 import pytest
 
@@ -37,10 +39,9 @@ def test_a_setting_that_does_not_fit_is_named(name, text, words):
 
 
 def test_every_setting_has_a_sentence():
-    source = __import__("inspect").getsource(Settings)
+    source = inspect.getsource(Settings)
     for field in dataclasses.fields(Settings):
-        assert f"    {field.name}: " in source
-    assert source.count('\n    """') >= len(dataclasses.fields(Settings))
+        assert re.search(rf'\n    {field.name}: [^\n]+\n    """', source), field.name
 
 
 class TestTokens:
@@ -64,6 +65,14 @@ class TestTokens:
 
     def test_without_tokens_everything_is(self):
         Access(Settings()).check(scope())
+
+    def test_a_file_without_one_opens_nothing(self, tmp_path):
+        (tmp_path / "tokens").write_text("\n")
+        with pytest.raises(ValueError, match="Expected a token a line"):
+            Access(Settings(tokens_file=str(tmp_path / "tokens")))
+
+    def test_no_settings_show_one(self):
+        assert "secret" not in repr(Settings(tokens=("secret",)))
 
     def test_it_keeps_no_token(self):
         assert "secret" not in repr(vars(Access(Settings(tokens=("secret",)))))
