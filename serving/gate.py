@@ -7,7 +7,7 @@ import uuid
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .access import Access
+from .access import Access, needs_token
 from .errors import SERVER_FAULT, RequestError, error_response
 from .metrics import Metrics
 
@@ -64,7 +64,7 @@ class Gate:
             self._count(request, status, time.monotonic() - started)
 
     def _count(self, request: Request, status: int, seconds: float) -> None:
-        route = getattr(request.scope.get("route"), "path", None) or "demo"
+        route = _route_of(request)
         self.metrics.requests.labels(route, str(status)).inc()
         self.metrics.request_seconds.labels(route).observe(seconds)
         code = getattr(request.state, "error_code", None)
@@ -76,3 +76,13 @@ class Gate:
             facts["checkpoint"] = request.path_params["checkpoint"]
         if route != "demo":
             logger.info("request", extra=facts)
+
+
+def _route_of(request: Request) -> str:
+    """Name a request's route, also of one that was refused before it was routed."""
+    if "route" in request.scope:
+        return request.scope["route"].path
+    path = request.scope["path"]
+    if needs_token(request.method, path):
+        return "/models/{checkpoint}" if path.startswith("/models/") else path
+    return "demo"

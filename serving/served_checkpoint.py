@@ -1,10 +1,11 @@
 """A checkpoint that is served: loaded, warmed, and asked through a bounded queue."""
 
+import itertools
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class ServedCheckpoint:
         self.failure: str | None = None
         self.evaluation: dict = {}
         self._workers: list[Worker] = []
-        self._num_streams = 0
+        self._streams = threading.BoundedSemaphore(self.settings.streams)
+        self._turns = itertools.count()
         self._pipeline_class = pipeline_class(task)
         self.queue = RequestQueue(
             self.settings.queue_size,
@@ -121,14 +123,17 @@ class ServedCheckpoint:
         """
         self._check_loaded()
         check_limits([inputs], parameters, self._pipeline_class.options, self.settings)
-        if self._num_streams >= self.settings.streams:
+        if not self._streams.acquire(blocking=False):
             raise busy(f"{self.settings.streams} answers of {self.name} are being written")
-        worker = self._workers[self._num_streams % len(self._workers)]
         try:
-            events = worker.stream(self.name, inputs, parameters)
-        except WorkerLost as error:
-            raise busy("a worker is being started again") from error
-        return _Stream(events, self, time.monotonic() + self.settings.deadline_seconds)
+            events = self._next_worker().stream(self.name, inputs, parameters)
+        except BaseException as error:
+            self._streams.release()
+            if isinstance(error, WorkerLost):
+                raise busy("a worker is being started again") from error
+            raise
+        written = self.metrics.tokens.labels(self.name)
+        return _Stream(events, time.monotonic() + self.settings.deadline_seconds, written.inc, self._streams.release)
 
     def inspect(self, inputs: Any, **options: Any) -> dict:
         """Look into an input with the pipeline's own `inspect`.
@@ -139,9 +144,13 @@ class ServedCheckpoint:
         """
         self._check_loaded()
         try:
-            return self._workers[0].inspect(self.name, inputs, options)
+            return self._next_worker().inspect(self.name, inputs, options)
         except WorkerLost as error:
             raise busy("a worker is being started again") from error
+
+    def _next_worker(self) -> Worker:
+        """Return one after the other, for what does not wait in the queue."""
+        return self._workers[next(self._turns) % len(self._workers)]
 
     def _work(self, worker: Worker) -> None:
         """Take what waits, and let the worker answer it."""
@@ -173,12 +182,14 @@ class ServedCheckpoint:
 class _Stream(Iterator):
     """Events of an answer, which has a place among those that are streamed until it ends or is closed."""
 
-    def __init__(self, events: Iterator[dict], checkpoint: ServedCheckpoint, deadline: float):
+    def __init__(
+        self, events: Iterator[dict], deadline: float, count: Callable[[], None], give_back: Callable[[], None]
+    ):
         self._events = events
-        self._checkpoint = checkpoint
         self._deadline = deadline
+        self._count = count
+        self._give_back = give_back
         self.is_open = True
-        checkpoint._num_streams += 1
 
     def __next__(self) -> dict:
         if time.monotonic() > self._deadline:
@@ -189,14 +200,14 @@ class _Stream(Iterator):
         except BaseException:
             self.close()
             raise
-        self._checkpoint.metrics.tokens.labels(self._checkpoint.name).inc()
+        self._count()
         return event
 
     def close(self) -> None:
         """End the work, and give the place back."""
         if self.is_open:
             self.is_open = False
-            self._checkpoint._num_streams -= 1
+            self._give_back()
             self._events.close()
 
     __del__ = close

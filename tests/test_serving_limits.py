@@ -22,9 +22,10 @@ from serving.served_checkpoint import ServedCheckpoint
 from serving.settings import Settings
 from tasks import TASKS
 
+from . import sounds
 from .conftest import is_close, pipeline_of
 from .pictures import encoded, noise
-from .tiny import TINY, in_json
+from .tiny import in_json
 
 TEXT = "A dog runs."
 
@@ -143,6 +144,18 @@ class TestBackPressure:
             assert len(served["tiny"].queue) == 0
             held.go.release(2)
 
+    def test_only_so_many_answers_are_streamed_at_once(self, tiny_checkpoint_of):
+        with service(tiny_checkpoint_of("char-generation"), streams=2) as (_, served):
+            begun = [served.stream("tiny", "A dog ", {"max_new_tokens": 50}) for _ in range(2)]
+            for wrong in ("", "A dog "):
+                with pytest.raises(Exception, match="2 answers of tiny are being written"):
+                    served.stream("tiny", wrong)
+            begun.pop().close()
+            with pytest.raises(Exception, match="empty"):
+                served.stream("tiny", "")
+            assert len(list(served.stream("tiny", "A dog ", {"max_new_tokens": 5}))) == 5
+            assert len(list(served.stream("tiny", "A dog ", {"max_new_tokens": 5}))) == 5
+
     def test_who_asks_in_python_gets_the_same(self, translator, monkeypatch):
         with service(translator, deadline_seconds=0.2) as (_, served):
             held = Held(served, monkeypatch)
@@ -194,15 +207,14 @@ class TestLimits:
             assert post(client, picture).status_code == 200
 
     def test_those_of_recordings(self, tiny_checkpoint_of):
-        family = TINY["ctc-transcription"]
-        with service(tiny_checkpoint_of("ctc-transcription"), audio_seconds=1) as (client, _):
-            answers = [post(client, in_json(item)) for item in family.inputs]
-            assert [one.status_code for one in answers if one.status_code != 200] in ([], [422])
-            long = {"raw": [0.0] * 40_000, "sampling_rate": 16_000}
-            with pytest.raises(Exception, match="at most 1 seconds"):
-                tiny_checkpoint_of("ctc-transcription").pipeline()(long)
-        with service(tiny_checkpoint_of("ctc-transcription")):
-            assert tiny_checkpoint_of("ctc-transcription").pipeline()(long)
+        tiny = tiny_checkpoint_of("ctc-transcription")
+        short, long = (in_json(sounds.encoded(sounds.tones(seconds))) for seconds in (1, 3))
+        with service(tiny, audio_seconds=2) as (client, _):
+            assert post(client, short).status_code == 200
+            refused = post(client, long)
+            assert refused.status_code == 422 and "at most 2 seconds" in refused.json()["error"]
+        with service(tiny) as (client, _):
+            assert post(client, long).status_code == 200
 
     def test_bodies(self, translator):
         with service(translator, text_bytes=100) as (client, _):
@@ -218,6 +230,8 @@ class TestStrangers:
             assert post(client, Authorization="Bearer sesam").status_code == 401
             assert post(client, Authorization="Bearer sesame").status_code == 200
             assert client.get("/metrics").status_code == 401 and client.get("/health").status_code == 200
+            counted = client.get("/metrics", headers={"Authorization": "Bearer sesame"}).text
+            assert 'hindsight_requests_total{route="/models/{checkpoint}",status="401"} 2.0' in counted
             page = client.get("/docs").text
             assert page.count("needs a token") == 2 and "All others, the demo too, need none." in page
         assert "sesam" not in caplog.text
