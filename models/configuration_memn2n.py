@@ -29,6 +29,8 @@ class Memn2nConfig(PreTrainedConfig):
     0, as in the authors' released code. What is read from them is 0."""
     temporal_encoding: bool = True
     """Whether a sentence's age, counted from the newest, is embedded too (section 4.1)."""
+    weighted_ages: bool = False
+    """Whether an age's embedding is weighted as a sentence's last word, as in the authors' released code."""
     tying: str = "adjacent"
     """"adjacent" or "layer_wise" (section 2.2); the latter with the map H between hops."""
     hop_activation: str = "none"

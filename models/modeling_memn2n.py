@@ -81,6 +81,49 @@ def fixed_position_weights(word_ids: Tensor, dtype: torch.dtype, width: int, lon
     return 1 - slope * (width + 1) / (2 * width), -slope
 
 
+def embed_sentences(config: Memn2nConfig, word_ids: Tensor, matrices: Tensor) -> Tensor:
+    """Embed sentences with several matrices side by side (section 4.1).
+
+    Args:
+        config: how words are weighted by their places.
+        word_ids: int64 (sentences, words), 0 on padding.
+        matrices: float (vocabulary, tables * embedding).
+
+    Returns:
+        Float (sentences, tables * embedding).
+    """
+    if config.sentence_encoding == "bag_of_words":
+        return F.embedding_bag(word_ids, matrices, mode="sum", padding_idx=0)
+    size, dtype = config.embedding_size, matrices.dtype
+    if config.sentence_encoding == "position":
+        weights = torch.cat(position_weights(word_ids, dtype))
+    else:
+        weights = torch.cat(fixed_position_weights(word_ids, dtype, size, config.longest_sentence))
+    sums = F.embedding_bag(word_ids.repeat(2, 1), matrices, mode="sum", per_sample_weights=weights, padding_idx=0)
+    level, slope = sums.chunk(2)
+    share = torch.arange(1, size + 1, device=matrices.device, dtype=dtype) / size  # k/d
+    return level - share.repeat(matrices.shape[1] // size) * slope
+
+
+def age_weights(config: Memn2nConfig, like: Tensor) -> Tensor | float:
+    """Weigh an embedded age: as a sentence's last word in the authors' released code, else not at all.
+
+    Returns:
+        Float (embedding), as `fixed_position_weights` for the J-th of J words; or 1.
+    """
+    if not config.weighted_ages:
+        return 1.0
+    size, longest = config.embedding_size, config.longest_sentence
+    numbers = torch.arange(1, size + 1, device=like.device, dtype=like.dtype)  # k
+    return 1 + 2 * (numbers - (size + 1) / 2) * (longest - 1) / (size * longest)
+
+
+def count_ages(is_real: Tensor) -> Tensor:
+    """Count each sentence's age, 0 for the newest: int64 (batch, memories) of bool (batch, memories)."""
+    is_told = is_real.flip(1).cumsum(dim=1) > 0  # from the newest sentence backwards
+    return (is_told.cumsum(dim=1) - 1).flip(1)
+
+
 def attend(
     state: Tensor, memories: Tensor, places: tuple[Tensor, Tensor], is_real: Tensor, linear: bool, num_null: Tensor
 ) -> Tensor:
@@ -170,10 +213,11 @@ class Memn2nForQuestionAnswering(PreTrainedModel):
         """
         is_real = (sentence_ids != 0).any(dim=2)
         places = is_real.nonzero(as_tuple=True)
-        ages = self._ages(is_real) if ages is None else ages
+        ages = count_ages(is_real) if ages is None else ages
         memories = self._memories(sentence_ids, ages, places)
         num_null = (self.config.memory_size - is_real.sum(dim=1, keepdim=True)).clamp(min=0) * self.config.null_memories
-        state, attention = self._embed(question_ids, (self.question_table or self.word_tables[0]).weight), []
+        question_table = self.question_table or self.word_tables[0]
+        state, attention = embed_sentences(self.config, question_ids, question_table.weight), []
         for hop in range(self.config.num_hops):
             first = hop if self.config.tying == "adjacent" else 0
             attention.append(attend(state, memories[first], places, is_real, linear_attention, num_null))
@@ -189,38 +233,14 @@ class Memn2nForQuestionAnswering(PreTrainedModel):
 
     def _memories(self, sentence_ids: Tensor, ages: Tensor, places: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Embed a batch's sentences with each table: float (sentences, embedding), one question's after the other's."""
-        embedded = self._embed(sentence_ids[places], torch.cat([table.weight for table in self.word_tables], dim=1))
+        word_tables = torch.cat([table.weight for table in self.word_tables], dim=1)
+        embedded = embed_sentences(self.config, sentence_ids[places], word_tables)
         if self.config.temporal_encoding:
-            matrices = torch.cat([table.weight for table in self.age_tables], dim=1)
-            embedded = embedded + F.embedding(ages[places].clamp(0, self.config.memory_size - 1), matrices)
+            matrices = [table.weight * age_weights(self.config, table.weight) for table in self.age_tables]
+            embedded = embedded + F.embedding(
+                ages[places].clamp(0, self.config.memory_size - 1), torch.cat(matrices, dim=1)
+            )
         return embedded.chunk(len(self.word_tables), dim=1)
-
-    def _embed(self, word_ids: Tensor, matrices: Tensor) -> Tensor:
-        """Embed sentences with several matrices side by side.
-
-        Args:
-            word_ids: int64 (sentences, words).
-            matrices: float (vocabulary, tables * embedding).
-
-        Returns:
-            Float (sentences, tables * embedding).
-        """
-        if self.config.sentence_encoding == "bag_of_words":
-            return F.embedding_bag(word_ids, matrices, mode="sum", padding_idx=0)
-        size, dtype = self.config.embedding_size, matrices.dtype
-        if self.config.sentence_encoding == "position":
-            weights = torch.cat(position_weights(word_ids, dtype))
-        else:
-            weights = torch.cat(fixed_position_weights(word_ids, dtype, size, self.config.longest_sentence))
-        sums = F.embedding_bag(word_ids.repeat(2, 1), matrices, mode="sum", per_sample_weights=weights, padding_idx=0)
-        level, slope = sums.chunk(2)
-        share = torch.arange(1, size + 1, device=matrices.device, dtype=dtype) / size  # k/d
-        return level - share.repeat(matrices.shape[1] // size) * slope
-
-    def _ages(self, is_real: Tensor) -> Tensor:
-        """Count each sentence's age, 0 for the newest: int64 (batch, memories) of bool (batch, memories)."""
-        is_told = is_real.flip(1).cumsum(dim=1) > 0  # from the newest sentence backwards
-        return (is_told.cumsum(dim=1) - 1).flip(1)
 
     def _update(self, hop: int, state: Tensor, read: Tensor) -> Tensor:
         """Take what a hop has read into the state: float (batch, embedding), both."""

@@ -149,37 +149,38 @@ class TestBatches:
     def test_a_batch_reads_as_the_text(self, questions):
         examples = list(parse(TEXT, 1))
         tokenizer = build_tokenizer(examples)
-        batch = StoryCollator(questions.word_ids)([questions[0], questions[1]])
+        batch = StoryCollator()([questions[0], questions[1]])
+        stories, asked = (questions.word_ids[numbers] for numbers in (batch.stories, batch.questions))
         for row, example in enumerate(examples[:2]):
             for place, sentence in enumerate(example.sentences[-3:]):
-                ids = batch["sentence_ids"][row, place]
+                ids = stories[row, place]
                 assert ids[ids != 0].tolist() == tokenizer(sentence)["input_ids"]
-            ids = batch["question_ids"][row]
+            ids = asked[row]
             assert ids[ids != 0].tolist() == tokenizer(example.question)["input_ids"]
-        assert (batch["sentence_ids"][0, 2] == 0).all()
-        assert batch["labels"].tolist() == [0, 1] and batch["linear_attention"] is False
+        assert (stories[0, 2] == 0).all() and batch.labels.tolist() == [0, 1]
+        assert batch.ages.tolist() == [[1, 0, -1], [2, 1, 0]]
 
     def test_noise_adds_empty_memories_and_keeps_the_order(self):
         torch.manual_seed(0)
-        word_ids = torch.arange(31).unsqueeze(1)
         stories = [NumberedQuestion(torch.arange(1, 31), 1, 0)] * 200 + [NumberedQuestion(torch.arange(1, 4), 1, 0)]
-        sentence_ids = StoryCollator(word_ids, noise_share=0.1)(stories)["sentence_ids"].squeeze(2)
-        assert sentence_ids[:200][sentence_ids[:200] != 0].tolist() == list(range(1, 31)) * 200
-        assert sentence_ids[200][sentence_ids[200] != 0].tolist() == [1, 2, 3]
-        newest = (sentence_ids[:200] == 30).nonzero()[:, 1]
+        batch = StoryCollator(noise_share=0.1)(stories)
+        assert batch.stories[:200][batch.stories[:200] != 0].tolist() == list(range(1, 31)) * 200
+        assert batch.stories[200][batch.stories[200] != 0].tolist() == [1, 2, 3]
+        newest = (batch.stories[:200] == 30).nonzero()[:, 1]
+        assert (batch.ages[:200][batch.stories[:200] == 30] == 0).all()
+        oldest = (batch.stories[:200] == 1).nonzero()[:, 1]
+        assert (batch.ages[:200][batch.stories[:200] == 1] == newest - oldest).all()
         assert (newest - 29).float().mean() == pytest.approx(3.0, abs=0.4)
         assert len(newest.unique()) > 4
 
     def test_noise_makes_gaps_among_the_ages_and_keeps_the_order(self):
         torch.manual_seed(0)
-        word_ids = torch.arange(31).unsqueeze(1)
         stories = [NumberedQuestion(torch.arange(1, 31), 1, 0), NumberedQuestion(torch.arange(1, 3), 1, 0)] * 500
-        batch = StoryCollator(word_ids, noise_share=0.1, noise="gaps")(stories)
-        assert batch["sentence_ids"].shape == (1000, 30, 1) and batch["ages"].shape == (1000, 30)
-        long, short = batch["ages"][::2], batch["ages"][1::2, :2]
+        batch = StoryCollator(noise_share=0.1, noise="gaps")(stories)
+        assert batch.stories.shape == batch.ages.shape == (1000, 30)
+        long, short = batch.ages[::2], batch.ages[1::2, :2]
         for ages, most in ((long, 32), (short, 2)):
             assert (ages.diff(dim=1) < 0).all() and ages.min() == 0 and ages.max() == most
         oldest = long[:, 0]  # 29 and the empty memories that are newer than it: 0 to 3 of them, all equally often
         assert (oldest - 29).float().mean() == pytest.approx(1.5 * 30 / 31, abs=0.15)
         assert (short == torch.tensor([1, 0])).all(dim=1).float().mean() == pytest.approx(2 / 3, abs=0.06)
-        assert "ages" not in StoryCollator(word_ids)(stories)

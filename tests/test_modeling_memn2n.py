@@ -15,6 +15,7 @@ VARIANTS = [
         "tying": tying,
         "sentence_encoding": encoding,
         "null_memories": null,
+        "weighted_ages": null,
         "temporal_encoding": temporal,
         "hop_activation": relu,
         "gated": gated,
@@ -62,6 +63,11 @@ def naive_sentence(config, matrix, words):
     return total
 
 
+def naive_age_weight(config, k):
+    d, J = config.embedding_size, config.longest_sentence
+    return 1 + 4 * (k - (d + 1) / 2) * (J - (J + 1) / 2) / (d * J) if config.weighted_ages else 1.0
+
+
 def dot(left, right):
     return sum(a * b for a, b in zip(left, right, strict=True))
 
@@ -77,9 +83,9 @@ def naive_hop(config, model, hop, u, sentences, linear):
         for memories, table in ((m, first), (c, second)):
             for place, memory in enumerate(memories):
                 age = min(len(sentences) - 1 - place, config.memory_size - 1)
-                memories[place] = [
-                    a + b for a, b in zip(memory, model.age_tables[table].weight[age].tolist(), strict=True)
-                ]
+                embedded = model.age_tables[table].weight[age].tolist()
+                weighted = [naive_age_weight(config, k) * b for k, b in enumerate(embedded, start=1)]
+                memories[place] = [a + b for a, b in zip(memory, weighted, strict=True)]
     scores = [dot(u, memory) for memory in m]
     p = scores
     if not linear:

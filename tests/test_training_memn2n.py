@@ -8,7 +8,8 @@ import pickle
 import pytest
 import torch
 
-from training.memn2n import Recipe, Run, build_model, fit, measure, prepare, run, run_all, train, train_epoch
+from training.memn2n import Recipe, Run, Training, build_model, measure, prepare, run, run_all, train
+from training.stacked_memn2n import StackedMemn2n
 from training.story_batches import StoryCollator
 
 from .toy_stories import toy_task
@@ -57,49 +58,37 @@ def test_the_network_is_as_large_as_the_data_needs(data):
     assert build_model(recipe, prepare(recipe)).config.memory_size == 2
 
 
+def curve_of(recipe, seeds=(1,)):
+    training = Training(recipe, prepare(recipe), seeds)
+    training.fit()
+    return training.curves[0]
+
+
 def test_the_linear_start_comes_before_the_other_epochs(data):
-    recipe = small(data, epochs=2, halve_every=1, linear_start_epochs=3, learning_rate=0.02)
-    _, curve = fit(recipe, prepare(recipe), seed=1)
+    curve = curve_of(small(data, epochs=2, halve_every=1, linear_start_epochs=3, learning_rate=0.02))
     assert [entry["linear"] for entry in curve] == [True, True, True, False, False]
     assert [entry["learning_rate"] for entry in curve] == [0.005, 0.005, 0.005, 0.02, 0.01]
 
 
 def test_no_linear_start_at_all(data):
-    recipe = small(data, epochs=1, linear_start_epochs=0)
-    _, curve = fit(recipe, prepare(recipe), seed=1)
+    curve = curve_of(small(data, epochs=1, linear_start_epochs=0))
     assert [entry["linear"] for entry in curve] == [False]
-
-
-def test_a_step_is_plain_gradient_descent_on_the_summed_loss(data):
-    recipe = small(data)
-    material = prepare(recipe)
-    torch.manual_seed(0)
-    model = build_model(recipe, material)
-    batch = StoryCollator(material.train.word_ids)([material.train[index] for index in range(8)])
-    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    (8 * model(**batch).loss).backward()
-    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    norm = math.sqrt(sum(float(gradient.pow(2).sum()) for gradient in gradients.values()))
-    for max_norm in (1000.0, norm / 2):
-        model.load_state_dict(before)
-        train_epoch(model, [batch], 0.01, max_norm)
-        for name, parameter in model.named_parameters():
-            expected = before[name] - 0.01 * min(1.0, max_norm / norm) * gradients[name]
-            torch.testing.assert_close(parameter.detach(), expected)
 
 
 def test_an_answer_that_training_never_showed_is_wrong_and_has_no_loss(data):
     recipe = small(data)
     material = prepare(recipe)
-    model, questions = build_model(recipe, material), material.validation
-    whole = measure(model, questions)
-    output = model(**StoryCollator(questions.word_ids)(questions.questions))
+    model, questions = build_model(recipe, material).eval(), material.validation
+    network = StackedMemn2n([model, build_model(recipe, material)])
+    whole, _ = measure(network, questions)
+    batch = StoryCollator()(questions.questions)
+    output = model(questions.word_ids[batch.stories], questions.word_ids[batch.questions], batch.labels)
     labels = torch.tensor([question.label for question in questions.questions])
     wrong = (output.logits.argmax(dim=1) != labels).double().mean().item()
     assert whole == {"loss": pytest.approx(output.loss.item(), rel=1e-4), "error": pytest.approx(100 * wrong)}
     for question in questions.questions:
         object.__setattr__(question, "label", -100)
-    assert measure(model, questions) == {"loss": 0.0, "error": 100.0}
+    assert measure(network, questions) == [{"loss": 0.0, "error": 100.0}] * 2
 
 
 def test_the_restart_with_the_lowest_training_loss_is_kept_and_seeds_repeat_themselves(data, tmp_path):
@@ -108,10 +97,44 @@ def test_the_restart_with_the_lowest_training_loss_is_kept_and_seeds_repeat_them
     losses = {entry["seed"]: entry["training_loss"] for entry in facts["restarts"]}
     assert list(losses) == [5, 6, 7] and len(set(losses.values())) == 3
     assert facts["chosen_seed"] == min(losses, key=losses.get)
-    again = run(dataclasses.replace(recipe, output=str(tmp_path / "again")), facts["chosen_seed"])
-    assert again.facts in facts["restarts"] and again.learning_curve == facts["learning_curve"]
+    runs = run(dataclasses.replace(recipe, output=str(tmp_path / "again")), [5, 6, 7])
+    again = runs[facts["chosen_seed"] - 5]
+    assert without_seconds(again.facts) in map(without_seconds, facts["restarts"])
+    assert again.learning_curve == facts["learning_curve"]
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, again.weights[name])
+
+
+def without_seconds(facts):
+    return {name: value for name, value in facts.items() if name != "seconds"}
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(data, monkeypatch, tmp_path):
+    recipe, seeds = small(data, epochs=3, linear_start_epochs=2), [3, 4]
+    whole = Training(recipe, prepare(recipe), seeds)
+    whole.fit()
+    monkeypatch.setattr("training.memn2n.SECONDS_BETWEEN_SAVES", 0.0)
+    state, epoch = tmp_path / "state.pt", Training._epoch
+    broken = Training(recipe, prepare(recipe), seeds, state)
+
+    def stop(training, number):
+        if number == 3:
+            raise KeyboardInterrupt
+        epoch(training, number)
+
+    monkeypatch.setattr(Training, "_epoch", stop)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit()
+    done = []
+    monkeypatch.setattr(Training, "_epoch", lambda training, number: done.append(number) or epoch(training, number))
+    again = Training(recipe, prepare(recipe), seeds, state)
+    again.fit()
+    assert done == [3, 4] and again.curves == whole.curves
+    for name, weights in whole.network.state_dict().items():
+        assert torch.equal(weights, again.network.state_dict()[name])
+    other = Training(dataclasses.replace(recipe, learning_rate=0.01), prepare(recipe), seeds, state)
+    other._load()
+    assert other.curves == [[], []]  # what is kept is another run's
 
 
 class PickledCalls:
@@ -131,26 +154,27 @@ class PickledCalls:
         return [pickle.loads(pickle.dumps(function(*call))) for function, call in calls]
 
 
-def test_restarts_side_by_side_are_the_same_as_one_after_the_other(data, monkeypatch, tmp_path):
-    apart = run_all(small(data, epochs=1, restarts=3, output=str(tmp_path / "apart")))
+def test_groups_side_by_side_are_the_same_as_one_after_the_other(data, monkeypatch, tmp_path):
+    options = {"epochs": 1, "restarts": 3, "together": 2}
+    apart = run_all(small(data, **options, output=str(tmp_path / "apart")))
     monkeypatch.setattr("training.memn2n.ProcessPoolExecutor", PickledCalls)
-    beside = run_all(small(data, epochs=1, restarts=3, processes=2, output=str(tmp_path / "beside")))
-    assert [each.facts for each in beside] == [each.facts for each in apart]
+    beside = run_all(small(data, **options, processes=2, output=str(tmp_path / "beside")))
+    assert [each.facts["seed"] for each in beside] == [1, 2, 3]
+    assert [without_seconds(each.facts) for each in beside] == [without_seconds(each.facts) for each in apart]
     assert torch.equal(beside[2].weights["word_tables.0.weight"], apart[2].weights["word_tables.0.weight"])
 
 
-def test_an_interrupted_run_goes_on_with_the_restarts_that_are_missing(data, monkeypatch, tmp_path):
-    recipe = small(data, epochs=1, output=str(tmp_path))
-    (first,) = run_all(recipe)
-    seeds = []
-    monkeypatch.setattr(
-        "training.memn2n.fit", lambda recipe, material, seed: seeds.append(seed) or fit(recipe, material, seed)
-    )
-    again, _ = run_all(dataclasses.replace(recipe, restarts=2))
-    assert seeds == [2] and again.facts == first.facts and again.learning_curve == first.learning_curve
+def test_a_run_that_is_started_again_goes_on_with_the_groups_that_are_missing(data, monkeypatch, tmp_path):
+    recipe = small(data, epochs=1, restarts=2, together=2, output=str(tmp_path))
+    first, _ = run_all(recipe)
+    trained, whole = [], Training.fit
+    monkeypatch.setattr(Training, "fit", lambda training: trained.append(training.seeds) or whole(training))
+    again, _, _ = run_all(dataclasses.replace(recipe, restarts=3))
+    assert trained == [[3]] and again.facts == first.facts and again.learning_curve == first.learning_curve
     assert all(torch.equal(tensor, again.weights[name]) for name, tensor in first.weights.items())
     run_all(dataclasses.replace(recipe, epochs=2))
-    assert seeds == [2, 1]  # a restart with other options is another one
+    assert trained == [[3], [1, 2]]  # restarts with other options are others
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_a_restart_that_diverged_is_not_chosen():

@@ -1,15 +1,16 @@
 """Recipe for the End-To-End Memory Network (Sukhbaatar et al. 2015, arXiv:1503.08895, section 4.2) on bAbI.
 
 The defaults are those of the authors' released code (github.com/facebookarchive/MemNN, MemN2N-babi-matlab) for all
-tasks jointly, but for the noise, which makes no difference there. For one task alone they are `--tasks N
---embedding_size 20 --epochs 100 --halve_every 25 --linear_start_epochs 20 --noise gaps`. The paper says otherwise:
-position encoding by a sentence's own length, a softmax over the sentences alone, a learning rate of 0.01 after the
-linear start, and a linear start that ends when the validation loss stops falling. With that two restarts had 16.2 and
-17.8 % wrong on the validation split, where ten with these defaults have 11.4 to 16.7. Restarts differ by their seeds,
-and the one with the lowest loss on the training split is kept.
+tasks jointly, but for the noise and the ages' weights, which make no difference there. For one task alone they are
+`--tasks N --embedding_size 20 --epochs 100 --halve_every 25 --linear_start_epochs 20 --noise gaps --weighted_ages
+True`. The paper says otherwise: position encoding by a sentence's own length, a softmax over the sentences alone, a
+learning rate of 0.01 after the linear start, and a linear start that ends when the validation loss stops falling. With
+that two restarts had 16.2 and 17.8 % wrong on the validation split, where ten with these defaults have 11.4 to 16.7.
+Restarts differ by their seeds, and the one with the lowest loss on the training split is kept.
 
 A step takes a few milliseconds, to which transformers' Trainer adds more than half as much again: hence a loop of its
-own.
+own. Restarts are trained together (training/stacked_memn2n.py): they begin with the weights of their own seeds and see
+the same batches, in the order that the first one's seed draws.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ import json
 import math
 import multiprocessing
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -32,10 +34,13 @@ from models.configuration_memn2n import Memn2nConfig
 from models.modeling_memn2n import Memn2nForQuestionAnswering
 
 from .babi_stories import load_split
+from .stacked_memn2n import StackedMemn2n
 from .story_batches import StoryCollator, StoryQuestions
 from .story_vocabulary import answer_token_id, answers_of, build_tokenizer, words_as_answers
 
 EVALUATION_BATCH = 200
+SECONDS_BETWEEN_SAVES = 60.0
+"""Of a group of restarts that is under way."""
 RESTARTS_FOLDER = "restarts"
 """In a run's output: every restart's weights and facts, so that an interrupted run goes on, and all can be measured."""
 
@@ -75,14 +80,18 @@ class Recipe:
     null_memories: bool = True
     """Whether a hop can look at nothing."""
     temporal_encoding: bool = True
+    weighted_ages: bool = False
+    """Whether an age is weighted as a sentence's last word."""
     tying: str = field(default="adjacent", metadata={"help": "adjacent or layer_wise"})
     hop_activation: str = field(default="none", metadata={"help": "none or relu"})
     gated: bool = False
     any_word_answers: bool = True
     """Whether every word is a possible answer, as in the paper, and not only what training has as an answer."""
     restarts: int = 1
+    together: int = 10
+    """Restarts that share a process and their batches."""
     processes: int = 1
-    """Restarts that run side by side, each on `threads` threads of the CPU."""
+    """Groups of restarts that run side by side, each on `threads` threads of the CPU."""
     seed: int = 1
     """Of the first restart; the others have the numbers that follow."""
     threads: int = 1
@@ -152,80 +161,117 @@ def build_model(recipe: Recipe, material: Material) -> Memn2nForQuestionAnswerin
 
 
 @torch.inference_mode()
-def measure(
-    model: Memn2nForQuestionAnswering, questions: StoryQuestions, linear_attention: bool = False
-) -> dict[str, float]:
-    """Return the mean loss in nats and the share of wrong answers in percent.
+def measure(network: StackedMemn2n, questions: StoryQuestions, linear_attention: bool = False) -> list[dict]:
+    """Return each network's mean loss in nats and its share of wrong answers in percent.
 
     A question whose answer training never showed is wrong, and has no loss.
     """
-    model.eval()
-    loss, num_scored, num_wrong = 0.0, 0, 0
-    collate = StoryCollator(questions.word_ids, linear_attention=linear_attention)
-    for batch in DataLoader(questions, EVALUATION_BATCH, collate_fn=collate):
-        output, labels = model(**batch), batch["labels"]
-        num_known = int((labels != -100).sum())
-        loss += output.loss.item() * num_known if num_known else 0.0
-        num_scored += num_known
-        num_wrong += int((output.logits.argmax(dim=1) != labels).sum())
-    return {"loss": loss / max(num_scored, 1), "error": 100 * num_wrong / len(questions)}
+    losses, is_right, num_scored = [], [], 0
+    for batch in DataLoader(questions, EVALUATION_BATCH, collate_fn=StoryCollator()):
+        loss, right = network.losses(questions.word_ids, batch, linear_attention)
+        losses.append(loss.sum(dim=1))
+        is_right.append(right.sum(dim=1))
+        num_scored += int((batch.labels != -100).sum())
+    measured = zip(sum(losses) / max(num_scored, 1), sum(is_right), strict=True)
+    return [{"loss": float(loss), "error": 100 * (1 - int(right) / len(questions))} for loss, right in measured]
 
 
-def train_epoch(model: Memn2nForQuestionAnswering, data: DataLoader, learning_rate: float, max_norm: float) -> None:
-    """Go once through the data; plain stochastic gradient descent, whose steps remember nothing."""
-    model.train()
-    optimizer = torch.optim.SGD(model.parameters(), learning_rate)
-    for batch in data:
-        optimizer.zero_grad()
-        (model(**batch).loss * len(batch["labels"])).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-        optimizer.step()
+class Training:
+    """A group of restarts under way, which an interruption does not lose."""
+
+    def __init__(self, recipe: Recipe, material: Material, seeds: Sequence[int], state: Path | None = None):
+        models = []
+        for seed in seeds:
+            set_seed(seed)
+            models.append(build_model(recipe, material))
+        set_seed(seeds[0])
+        self.recipe, self.material, self.seeds, self.state = recipe, material, list(seeds), state
+        self.network = StackedMemn2n(models)
+        self.curves: list[list[dict]] = [[] for _ in seeds]
+        """Of each restart, after every epoch its loss and error on the validation split."""
+        self.seconds = 0.0
+
+    @property
+    def num_epochs(self) -> int:
+        """Of which the first ones are the linear start."""
+        return self.recipe.linear_start_epochs + self.recipe.epochs
+
+    def fit(self) -> None:
+        """Do the epochs that are left."""
+        self._load()
+        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        for number in range(len(self.curves[0]), self.num_epochs):
+            self._epoch(number)
+            self.seconds = time.monotonic() - started
+            if self.state and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                self._save()
+                saved = time.monotonic()
+
+    def _epoch(self, number: int) -> None:
+        recipe, material = self.recipe, self.material
+        is_linear, later = number < recipe.linear_start_epochs, number - recipe.linear_start_epochs
+        rate = recipe.linear_start_rate if is_linear else recipe.learning_rate * 0.5 ** (later // recipe.halve_every)
+        collate = StoryCollator(recipe.noise_share, recipe.noise)
+        for batch in DataLoader(material.train, recipe.batch_size, shuffle=True, collate_fn=collate):
+            self.network.step(material.train.word_ids, batch, is_linear, rate, recipe.max_gradient_norm)
+        measured = measure(self.network, material.validation, is_linear)
+        entry = {"epoch": number + 1, "linear": is_linear, "learning_rate": rate}
+        for curve, numbers in zip(self.curves, measured, strict=True):
+            curve.append(entry | {f"eval_{name}": round(value, 4) for name, value in numbers.items()})
+        errors = " ".join(f"{curve[-1]['eval_error']:.1f}" for curve in self.curves)
+        print(f"seeds {self.seeds[0]} to {self.seeds[-1]}: {entry}, validation error {errors}", flush=True)
+
+    def finish(self) -> list[Run]:
+        """Measure, and return what each restart came to."""
+        splits = (("training", self.material.train), ("validation", self.material.validation))
+        measured = {name: measure(self.network, questions) for name, questions in splits}
+        steps = self.num_epochs * math.ceil(len(self.material.train) / self.recipe.batch_size)
+        runs = []
+        for network, (seed, curve) in enumerate(zip(self.seeds, self.curves, strict=True)):
+            facts = {"seed": seed, "seconds": round(self.seconds / len(self.seeds), 1)}
+            for name, numbers in measured.items():
+                facts |= {f"{name}_{key}": round(value, 4) for key, value in numbers[network].items()}
+            runs.append(Run(self.network.weights_of(network), steps, curve, facts))
+        return runs
+
+    def _identity(self) -> dict:
+        return {"options": _options_of_a_restart(self.recipe, self.seeds), "data": self.material.facts}
+
+    def _save(self) -> None:
+        self.state.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.state.with_suffix(".partial")
+        kept = {"curves": self.curves, "seconds": self.seconds, "random": torch.get_rng_state()}
+        torch.save(kept | {"weights": self.network.state_dict(), "identity": self._identity()}, partial)
+        partial.replace(self.state)
+
+    def _load(self) -> None:
+        if not (self.state and self.state.is_file()):
+            return
+        kept = torch.load(self.state, weights_only=True)
+        if kept["identity"] != self._identity():
+            return
+        self.network.load_state_dict(kept["weights"])
+        self.curves, self.seconds = kept["curves"], kept["seconds"]
+        torch.set_rng_state(kept["random"])
 
 
-def fit(recipe: Recipe, material: Material, seed: int) -> tuple[Memn2nForQuestionAnswering, list[dict]]:
-    """Train once: the linear start, then the paper's epochs.
+def run(recipe: Recipe, seeds: Sequence[int]) -> list[Run]:
+    """Train a group of restarts and measure them, in this process; a process of its own loads its own data.
 
-    Returns:
-        The network as it is at the end, and after every epoch its loss and error on the validation split.
-    """
-    set_seed(seed)
-    model, curve = build_model(recipe, material), []
-
-    def epoch(learning_rate: float, is_linear: bool) -> None:
-        collate = StoryCollator(material.train.word_ids, recipe.noise_share, recipe.noise, is_linear)
-        data = DataLoader(material.train, recipe.batch_size, shuffle=True, collate_fn=collate)
-        train_epoch(model, data, learning_rate, recipe.max_gradient_norm)
-        measured = measure(model, material.validation, is_linear)
-        entry = {"epoch": len(curve) + 1, "linear": is_linear, "learning_rate": learning_rate}
-        curve.append(entry | {f"eval_{name}": round(value, 4) for name, value in measured.items()})
-        print(f"seed {seed}: {curve[-1]}", flush=True)
-
-    for _ in range(recipe.linear_start_epochs):
-        epoch(recipe.linear_start_rate, True)
-    for number in range(recipe.epochs):
-        epoch(recipe.learning_rate * 0.5 ** (number // recipe.halve_every), False)
-    return model.eval(), curve
-
-
-def run(recipe: Recipe, seed: int) -> Run:
-    """Train once and measure, in this process; a process of its own loads its own data.
-
-    What a restart came to is kept in the output folder, and found there when the same run is started again.
+    What the restarts came to is kept in the output folder, and found there when the same run is started again.
     """
     torch.set_num_threads(recipe.threads)
-    stem = Path(recipe.output) / RESTARTS_FOLDER / f"seed-{seed}"
-    options = _options_of_a_restart(recipe)
-    if (finished := _load_run(stem, options)) is not None:
+    folder, options = Path(recipe.output) / RESTARTS_FOLDER, _options_of_a_restart(recipe, seeds)
+    finished = [_load_run(folder / f"seed-{seed}", options) for seed in seeds]
+    if None not in finished:
         return finished
-    started, material = time.monotonic(), prepare(recipe)
-    model, curve = fit(recipe, material, seed)
-    facts = {"seed": seed, "seconds": round(time.monotonic() - started)}
-    for name, questions in (("training", material.train), ("validation", material.validation)):
-        facts |= {f"{name}_{key}": round(value, 4) for key, value in measure(model, questions).items()}
-    steps = len(curve) * math.ceil(len(material.train) / recipe.batch_size)
-    found = Run(model.state_dict(), steps, curve, facts)
-    _save_run(stem, found, options)
-    return found
+    training = Training(recipe, prepare(recipe), seeds, folder / f"seeds-{seeds[0]}-to-{seeds[-1]}.pt")
+    training.fit()
+    runs = training.finish()
+    for each in runs:
+        _save_run(folder / f"seed-{each.facts['seed']}", each, options)
+    training.state.unlink(missing_ok=True)
+    return runs
 
 
 def _save_run(stem: Path, finished: Run, options: dict) -> None:
@@ -245,12 +291,14 @@ def _load_run(stem: Path, options: dict) -> Run | None:
 
 def run_all(recipe: Recipe) -> list[Run]:
     """Train all restarts, side by side where the recipe says so; return them in the order of their seeds."""
-    seeds = range(recipe.seed, recipe.seed + recipe.restarts)
-    if min(recipe.processes, recipe.restarts) == 1:
-        return [run(recipe, seed) for seed in seeds]
-    # spawn: a forked process can wait for ever on threads that torch had before
-    with ProcessPoolExecutor(recipe.processes, multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(run, repeat(recipe), seeds))
+    seeds = list(range(recipe.seed, recipe.seed + recipe.restarts))
+    groups = [seeds[first : first + recipe.together] for first in range(0, len(seeds), recipe.together)]
+    if min(recipe.processes, len(groups)) == 1:
+        finished = [run(recipe, group) for group in groups]
+    else:  # spawn: a forked process can wait for ever on threads that torch had before
+        with ProcessPoolExecutor(recipe.processes, multiprocessing.get_context("spawn")) as pool:
+            finished = list(pool.map(run, repeat(recipe), groups))
+    return [each for group in finished for each in group]
 
 
 def train(recipe: Recipe) -> tuple[Memn2nForQuestionAnswering, list[PreTrainedTokenizerFast], dict]:
@@ -284,7 +332,8 @@ def _recorded_options(recipe: Recipe) -> dict:
     return options | {"data": recipe.data and [Path(path).name for path in recipe.data]}
 
 
-def _options_of_a_restart(recipe: Recipe) -> dict:
-    """Return what decides how one restart ends: all but how many there are, and where."""
-    others = {"restarts", "processes", "seed", "threads"}
-    return {name: value for name, value in _recorded_options(recipe).items() if name not in others}
+def _options_of_a_restart(recipe: Recipe, seeds: Sequence[int]) -> dict:
+    """Return what decides how one restart ends: not where and how many there are, but which ones are together."""
+    others = {"restarts", "together", "processes", "seed", "threads"}
+    options = {name: value for name, value in _recorded_options(recipe).items() if name not in others}
+    return options | {"seeds": list(seeds)}

@@ -15,6 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
+from models.modeling_memn2n import count_ages
+
 from .babi_stories import Example
 
 
@@ -61,32 +63,43 @@ class StoryQuestions(Dataset):
 
 
 @dataclass(frozen=True)
-class StoryCollator:
-    """Makes batches of `forward`'s arguments."""
+class StoryBatch:
+    """Questions with their stories, by the numbers of their sentences."""
 
-    word_ids: Tensor
-    """Of the sentences, int64 (sentences, words)."""
+    stories: Tensor
+    """Int64 (batch, memories), 0 for an empty memory."""
+    ages: Tensor
+    """Int64 (batch, memories), how long ago each sentence was told."""
+    questions: Tensor
+    """Int64 (batch)."""
+    labels: Tensor
+    """Int64 (batch), -100 for an answer that training has not shown."""
+
+
+@dataclass(frozen=True)
+class StoryCollator:
+    """Makes batches."""
+
     noise_share: float = 0.0
     """Of empty memories among a story's sentences, so that its ages vary (section 4.1, RN)."""
     noise: str = "empty_memories"
     """"empty_memories", each with that probability, before a sentence; or "gaps", as in the authors' released code: a
     number of them that is drawn for each story, up to that share of its length rounded up, after the newest too."""
-    linear_attention: bool = False
 
-    def __call__(self, questions: list[NumberedQuestion]) -> dict:
-        """Put questions together: int64 (batch, memories, words), (batch, words) and (batch)."""
-        stories, ages = pad_sequence([question.story for question in questions], batch_first=True), {}
+    def __call__(self, questions: list[NumberedQuestion]) -> StoryBatch:
+        """Put questions together."""
+        stories, ages = pad_sequence([question.story for question in questions], batch_first=True), None
         if self.noise_share > 0 and self.noise == "gaps":
             lengths = torch.tensor([len(question.story) for question in questions])
-            ages = {"ages": noisy_ages(lengths, self.noise_share)}
+            ages = noisy_ages(lengths, self.noise_share)
         elif self.noise_share > 0:
             stories = self._with_empty_memories(stories)
-        return {
-            "sentence_ids": self.word_ids[stories],
-            "question_ids": self.word_ids[[question.question for question in questions]],
-            "labels": torch.tensor([question.label for question in questions]),
-            "linear_attention": self.linear_attention,
-        } | ages
+        return StoryBatch(
+            stories,
+            count_ages(stories != 0) if ages is None else ages,
+            torch.tensor([question.question for question in questions]),
+            torch.tensor([question.label for question in questions]),
+        )
 
     def _with_empty_memories(self, stories: Tensor) -> Tensor:
         is_empty = torch.rand(stories.shape) < self.noise_share
