@@ -2,11 +2,8 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +17,7 @@ from demo.story_examples import TASKS as STORIES_OF_TASKS
 from tasks import TASKS
 
 from .http_load import Request
+from .server_process import free_port, wait_until_ready
 
 ROOT = Path(__file__).parents[1]
 SENTENCES = (
@@ -38,7 +36,6 @@ SENTENCES = (
     "A cook prepares food in the kitchen of a restaurant.",
 )
 CHECKPOINT_NAMES = tuple(name for task in TASKS.values() for name in task.checkpoints)
-STARTING_SECONDS = 240
 
 
 def bodies_of(checkpoint: str) -> list[tuple[bytes, str]]:
@@ -95,7 +92,7 @@ def running(command: list[str], variables: Mapping[str, str], port: int) -> Iter
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_ready(process, address)
+        wait_until_ready(process, address)
         yield address
     finally:
         process.terminate()
@@ -114,23 +111,3 @@ def toolkit(checkpoint: str) -> Any:
     """Run a server that answers as the Hugging Face inference toolkit does: one request at a time."""
     port = free_port()
     return running(["-m", "benchmarks.toolkit_server", checkpoint, str(port)], {}, port)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def _wait_until_ready(process: subprocess.Popen, address: str) -> None:
-    deadline = time.monotonic() + STARTING_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{address}/ready").close()
-            return
-        except (urllib.error.URLError, ConnectionError):
-            if process.poll() is not None:
-                raise RuntimeError(f"The server ended with {process.returncode} while it was starting.") from None
-            time.sleep(0.2)
-    raise TimeoutError(f"The server was not ready after {STARTING_SECONDS} seconds.")

@@ -42,9 +42,13 @@ class Metrics:
         self.worker_memory.labels(str(number)).set_function(lambda: resident_bytes(process_id()))
 
     def answered(self, checkpoint: str, seconds: float, answers: Sequence[Served]) -> None:
-        """Count a batch."""
+        """Count a batch that took so long."""
         self.model_seconds.labels(checkpoint).observe(seconds)
         self.batch_size.labels(checkpoint).observe(len(answers))
+        self.used(checkpoint, answers)
+
+    def used(self, checkpoint: str, answers: Sequence[Served]) -> None:
+        """Count what answers took and gave."""
         for answer in answers:
             for name, amount in answer.use.items():
                 getattr(self, name).labels(checkpoint).inc(amount)

@@ -141,7 +141,7 @@ class RayCheckpoint(ServedCheckpoint):
                 raise busy(f"{self.settings.queue_size} requests wait already") from error
             except DeploymentUnavailableError as error:
                 raise RequestError(503, "checkpoint_failed", f"{self.name} has no replica.") from error
-            self.metrics.answered(self.name, 0.0, [served])
+            self.metrics.used(self.name, [served])  # how long it took, and with how many others, Ray's own metrics tell
             if served.error is not None:
                 raise served.error
             return served.response

@@ -6,13 +6,10 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import functools
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +19,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+from benchmarks.server_process import free_port, wait_until_ready
 from pipelines import EvidencePipeline, pipeline
 from serving.application import create_application
 from serving.checkpoints import ServedCheckpoints
@@ -32,7 +30,6 @@ from training.export import save_checkpoint
 from .tiny import TINY, TinyFamily
 
 ROOT = Path(__file__).parents[1]
-STARTING_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -125,13 +122,11 @@ def start_app() -> Iterator[Callable[[], RunningApp]]:
     processes = []
 
     def start() -> RunningApp:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         process = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT)
         processes.append(process)
         app = RunningApp(process, f"http://127.0.0.1:{port}")
-        _wait_until_ready(app)
+        wait_until_ready(process, app.address)
         return app
 
     yield start
@@ -145,15 +140,3 @@ def start_app() -> Iterator[Callable[[], RunningApp]]:
 def running_app(start_app) -> RunningApp:
     """The demo, started once."""
     return start_app()
-
-
-def _wait_until_ready(app: RunningApp) -> None:
-    deadline = time.monotonic() + STARTING_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{app.address}/ready").close()
-            return
-        except (urllib.error.URLError, ConnectionError):
-            assert app.process.poll() is None, "app.py ended while it was starting"
-            time.sleep(0.3)
-    raise TimeoutError(f"The demo was not ready after {STARTING_SECONDS} seconds.")

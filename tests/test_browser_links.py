@@ -4,8 +4,11 @@ import pytest
 
 from demo.limits import BUSY
 
-from .test_browser import SENTENCE, browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
+from .test_browser import SENTENCE, browser, context, page  # noqa: F401  the same wish that nothing fails
+from .test_browser import pytestmark as needs_browser
 
+# What a link does is the same at every width.
+pytestmark = [*needs_browser, pytest.mark.parametrize("context", [1280], indirect=True, ids=["1280px"])]
 LINK = "[role=tabpanel]:visible .link :is(input, textarea)"
 
 
@@ -16,13 +19,6 @@ def wait_for_link(page, *parts):  # noqa: F811
             link.offsetParent !== null && parts.every(part => link.value.includes(part)))""",
         arg=list(parts),
     )
-
-
-@pytest.fixture(autouse=True)
-def wide_page_alone(page):  # noqa: F811
-    """Look once: what a link does is the same at every width."""
-    if page.viewport_size["width"] < 1000:
-        pytest.skip("a link does the same at every width")
 
 
 def test_a_link_follows_the_inputs_and_opens_the_tab_with_them(page):  # noqa: F811

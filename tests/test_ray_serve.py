@@ -2,16 +2,15 @@
 
 import json
 import os
-import socket
 import threading
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import pytest
 
+from benchmarks.server_process import free_port
 from serving.settings import Settings
 
 from .conftest import is_close
@@ -35,9 +34,7 @@ def tiny(tiny_checkpoint_of):
 
 @pytest.fixture(scope="module")
 def address(tiny, tmp_path_factory):
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     folders = {}
     for name, checkpoint in tiny.items():
         folder = tmp_path_factory.mktemp("ray") / name
