@@ -19,9 +19,8 @@ from pipelines import CheckpointError, InputError
 from pipelines.served import Served
 
 from .hosting import ModelHost, WorkerFault, WorkerLost
+from .streaming import FLUSH_SECONDS
 
-FLUSH_SECONDS = 0.02
-"""Events of this long are sent together."""
 MAXIMUM_CALLS = 128
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import os
 import queue
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 from pipelines.served import Served
 
-from .hosting import WorkerFault, WorkerLost
+from .hosting import WorkerLost
 from .settings import Settings
 
 logger = logging.getLogger("hindsight")
@@ -26,6 +25,8 @@ HANGING_DEADLINES = 3
 """Deadlines of a request after which a worker that has not answered is taken to answer nothing any more."""
 RESTART_SECONDS = 1.0
 """Between the ends of a process that cannot be kept alive."""
+LOADING_TRIES = 3
+"""Processes that a checkpoint is given to, where they end before they have loaded it."""
 
 
 class WorkerProcess:
@@ -50,9 +51,22 @@ class WorkerProcess:
         return self._process.pid
 
     def load(self, name: str, folder: Path, task: str) -> None:
-        """Load a checkpoint there, and again whenever the process is started again."""
-        self._call("load", name, folder.resolve(), task)
-        self._loaded[name] = (folder, task)
+        """Load a checkpoint there, and again whenever the process is started again.
+
+        Raises:
+            CheckpointError: for one that is missing or damaged.
+            WorkerLost: when process after process ended over it.
+        """
+        for left in reversed(range(LOADING_TRIES)):
+            self.wait_until_ready()
+            try:
+                self._call("load", name, folder.resolve(), task)
+            except WorkerLost:
+                if not left or self._is_stopping:
+                    raise
+            else:
+                self._loaded[name] = (folder, task)
+                return
 
     def serve_together(self, name: str, requests: Sequence[Any], parameters: dict | None) -> list[Served]:
         """Answer several requests of the same parameters.
@@ -71,16 +85,23 @@ class WorkerProcess:
         number, events = next(self._numbers), queue.Queue()
         self._streams[number] = events
         self._send(number, "stream", (name, inputs, parameters))
-        kind, value = events.get()
+        kind, value = self._next(events)
         if kind == "error":
             del self._streams[number]
             raise value
         return self._events(number, events)
 
+    def _next(self, events: queue.Queue) -> tuple[str, Any]:
+        """Wait for what a stream says next; a worker that says nothing for long is killed."""
+        try:
+            return events.get(timeout=self._hanging_seconds)
+        except queue.Empty:
+            return "error", self._kill_what_hangs()
+
     def _events(self, number: int, events: queue.Queue) -> Iterator[dict]:
         try:
             while True:
-                kind, value = events.get()
+                kind, value = self._next(events)
                 if kind == "error":
                     raise value
                 if kind == "end":
@@ -100,11 +121,20 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def _hanging_seconds(self) -> float:
+        return HANGING_DEADLINES * self._settings.deadline_seconds
+
+    def _kill_what_hangs(self) -> WorkerLost:
+        logger.error("Worker %d hangs and is killed.", self._process.pid)
+        self._process.kill()
+        return WorkerLost()
+
     def _start(self) -> None:
         self._connection, far_end = Pipe()
-        command = [sys.executable, "-m", "serving.worker", str(far_end.fileno())]
-        self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[far_end.fileno()], env=dict(os.environ))
-        far_end.close()
+        with far_end:
+            command = [sys.executable, "-m", "serving.worker", str(far_end.fileno())]
+            self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[far_end.fileno()])
         self._connection.send(self._settings)
 
     def _call(self, method: str, *arguments: Any) -> Any:
@@ -112,11 +142,9 @@ class WorkerProcess:
         self._calls[number] = future
         self._send(number, method, arguments)
         try:
-            return future.result(HANGING_DEADLINES * self._settings.deadline_seconds)
+            return future.result(self._hanging_seconds)
         except TimeoutError as error:
-            logger.error("Worker %d hangs and is killed.", self._process.pid)
-            self._process.kill()
-            raise WorkerLost from error
+            raise self._kill_what_hangs() from error
 
     def _send(self, number: int, method: str, arguments: tuple) -> None:
         try:
@@ -129,14 +157,20 @@ class WorkerProcess:
         while not self._is_stopping:
             try:
                 number, kind, value = self._connection.recv()
-            except Exception:  # it ended, or what it said cannot be read
+            except (EOFError, OSError):
                 self._restart()
-                continue
-            if number in self._streams:
-                self._streams[number].put((kind, value))
-            elif number in self._calls:
-                future = self._calls.pop(number)
-                (future.set_exception if kind == "error" else future.set_result)(value)
+            except Exception:
+                logger.exception("What worker %d said cannot be read.", self._process.pid)
+                self._restart()
+            else:
+                self._deliver(number, kind, value)
+
+    def _deliver(self, number: int, kind: str, value: Any) -> None:
+        if number in self._streams:
+            self._streams[number].put((kind, value))
+        elif number in self._calls:
+            future = self._calls.pop(number)
+            (future.set_exception if kind == "error" else future.set_result)(value)
 
     def _fail(self, error: Exception) -> None:
         """Tell all that wait."""
@@ -147,23 +181,29 @@ class WorkerProcess:
             events.put(("error", error))
 
     def _restart(self) -> None:
+        """Start another process; where that is not possible, nothing can be read from it, and this is called again."""
         self._ready.clear()
-        self._fail(WorkerLost())
+        self._process.kill()
+        status = self._process.wait()
+        self._fail(WorkerLost())  # now that it is gone: what is asked from here on finds nobody, and is told so
         if self._is_stopping:
             return
-        self._process.kill()
-        logger.error("Worker %d ended with %s; another is started.", self._process.pid, self._process.wait())
+        logger.error("Worker %d ended with %s; another is started.", self._process.pid, status)
         time.sleep(RESTART_SECONDS)
-        self._start()
+        try:
+            self._start()
+        except OSError:
+            logger.exception("A worker could not be started.")
+            return
         threading.Thread(target=self._load_again, args=(self._process,), daemon=True).start()
 
     def _load_again(self, process: subprocess.Popen) -> None:
-        try:
-            for name, (folder, task) in self._loaded.items():
+        for name, (folder, task) in self._loaded.items():
+            try:
                 self._call("load", name, folder.resolve(), task)
-        except WorkerLost:
-            return  # another start follows
-        except WorkerFault:
-            logger.exception("A worker could not load again what its predecessor had.")
+            except WorkerLost:
+                return  # another start follows
+            except Exception:  # of this checkpoint alone
+                logger.exception("A worker could not load %s again, which its predecessor had.", name)
         if process is self._process:
             self._ready.set()

@@ -1,7 +1,9 @@
 """Models in processes of their own: the same answers, and none lost when a process is killed."""
 
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -78,11 +80,67 @@ def test_one_that_hangs_is_started_again(worker, monkeypatch):
     with pytest.raises(WorkerLost):
         worker.serve_together("attention-translation", [TEXT], None)
     monkeypatch.undo()
+    wait_for_another(worker, first)
+    (answer,) = worker.serve_together("attention-translation", [TEXT], None)
+    assert answer.error is None
+
+
+def wait_for_another(worker, first):
     deadline = time.monotonic() + STARTING_SECONDS
     while worker.process_id == first and time.monotonic() < deadline:
         time.sleep(0.05)
     worker.wait_until_ready()
+    assert worker.process_id != first
+
+
+def test_one_that_hangs_while_it_streams_is_started_again(worker, monkeypatch):
+    first = worker.process_id
+    events = worker.stream("char-generation", PROMPT, {"max_new_tokens": 5000})
+    next(events)
+    os.kill(first, signal.SIGSTOP)
+    monkeypatch.setattr("serving.worker_process.HANGING_DEADLINES", 0.002)
+    with pytest.raises(WorkerLost):
+        list(events)
+    monkeypatch.undo()
+    wait_for_another(worker, first)
+    assert len(list(worker.stream("char-generation", PROMPT, {"max_new_tokens": 3}))) == 3
+
+
+def test_it_comes_back_after_starts_that_fail_and_without_a_checkpoint_that_was_damaged(
+    worker, tiny, monkeypatch, tmp_path
+):
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny["attention-translation"].folder, folder)
+    monkeypatch.setattr(worker, "_loaded", {"damaged": (folder, "attention-translation"), **worker._loaded})
+    shutil.rmtree(folder)
+    first, failures, begin = worker.process_id, [], subprocess.Popen
+
+    def start(*arguments, **options):
+        if len(failures) < 2:
+            failures.append(OSError("no process is left"))
+            raise failures[-1]
+        return begin(*arguments, **options)
+
+    monkeypatch.setattr("serving.worker_process.subprocess.Popen", start)
+    monkeypatch.setattr("serving.worker_process.RESTART_SECONDS", 0.05)
+    os.kill(first, signal.SIGKILL)
+    wait_for_another(worker, first)
     (answer,) = worker.serve_together("attention-translation", [TEXT], None)
+    assert answer.error is None and len(failures) == 2
+
+
+def test_a_process_that_is_killed_while_it_loads_gives_way_to_another(tiny):
+    worker = WorkerProcess(Settings())
+    first = worker.process_id
+    os.kill(first, signal.SIGSTOP)
+    loading = ThreadPoolExecutor(1).submit(
+        worker.load, "tiny", tiny["attention-translation"].folder, "attention-translation"
+    )
+    time.sleep(0.2)
+    os.kill(first, signal.SIGKILL)
+    loading.result(STARTING_SECONDS)
+    (answer,) = worker.serve_together("tiny", [TEXT], None)
+    worker.stop()
     assert answer.error is None and worker.process_id != first
 
 
