@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from fastapi import Request
@@ -11,9 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from .bodies import PendingBytes, Reading, read_request
 from .errors import RequestError, too_late
+from .queueing import Job
 from .served_checkpoint import ServedCheckpoint, answer_of
 from .settings import Settings
 from .streaming import event_stream
+
+WATCH_AFTER_SECONDS = 0.05
+"""From when on a request's client is watched: most are answered before, and to watch takes as long as much else."""
 
 
 class Answering:
@@ -51,20 +56,46 @@ async def _answer(
 ) -> Any:
     """Wait for the answer, or until the client hangs up."""
     jobs = served.submit(inputs, parameters, deadline)
-    answers = asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs), return_exceptions=True)
-    hung_up = asyncio.ensure_future(_hung_up(request))
     try:
-        await asyncio.wait((answers, hung_up), return_when=asyncio.FIRST_COMPLETED)
-        if not answers.done():
+        if not await _are_done(jobs, request):
             raise RequestError(400, "disconnected", "The client went away.")
         return answer_of(inputs, jobs)
     finally:
-        hung_up.cancel()
-        answers.cancel()
         served.withdraw(jobs)
 
 
-async def _hung_up(request: Request) -> None:
-    """Return when the client has gone."""
+async def _are_done(jobs: Sequence[Job], request: Request) -> bool:
+    """Wait until all jobs are done; False when the client went away before."""
+    loop, left = asyncio.get_running_loop(), len(jobs)
+    outcome: asyncio.Future[bool] = loop.create_future()
+    watch: list[asyncio.Task] = []
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0 and not outcome.done():
+            outcome.set_result(True)
+
+    def begin_to_watch() -> None:
+        watch.append(loop.create_task(_tell_when_hung_up(request, outcome)))
+
+    def tell(_: Future) -> None:  # on a worker's thread, which may end after the loop
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(count)
+
+    for job in jobs:
+        job.future.add_done_callback(tell)
+    timer = loop.call_later(WATCH_AFTER_SECONDS, begin_to_watch)
+    try:
+        return await outcome
+    finally:
+        timer.cancel()
+        for task in watch:
+            task.cancel()
+
+
+async def _tell_when_hung_up(request: Request, outcome: asyncio.Future[bool]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    if not outcome.done():
+        outcome.set_result(False)

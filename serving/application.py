@@ -3,7 +3,7 @@
 import html
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Request
 from fastapi.middleware.cors import CORSMiddleware
@@ -50,6 +50,15 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
         )
     application.add_middleware(Gate, access=access, metrics=checkpoints.metrics)
 
+    named = {"enum": [checkpoint.name for checkpoint in checkpoints]}
+
+    async def predict(checkpoint: Annotated[str, Path(json_schema_extra=named)], request: Request) -> Response:
+        return await answering.respond(checkpoints[checkpoint], request)
+
+    application.router.add_api_route(
+        "/models/{checkpoint}", predict, methods=["POST"], route_class_override=_PlainRoute, **PREDICT
+    )
+
     @application.get("/health", summary="Whether the process is alive")
     async def health() -> dict:
         return {"status": "alive"}
@@ -67,15 +76,6 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
     def metrics() -> Response:
         return Response(checkpoints.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    named = {"enum": [checkpoint.name for checkpoint in checkpoints]}
-
-    async def predict(checkpoint: Annotated[str, Path(json_schema_extra=named)], request: Request) -> Response:
-        return await answering.respond(checkpoints[checkpoint], request)
-
-    application.router.add_api_route(
-        "/models/{checkpoint}", predict, methods=["POST"], route_class_override=_PlainRoute, **PREDICT
-    )
-
     @application.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(_documentation_page(application, access.has_tokens))
@@ -85,13 +85,15 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
 
 
 class _PlainRoute(APIRoute):
-    """Calls its function with the request as it is: to read arguments FastAPI's way takes longer than all the rest."""
+    """Calls its function with the request as it is: to do it FastAPI's way takes longer than all the rest."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
-        async def handle(request: Request) -> Response:
-            return await self.endpoint(request=request, **request.path_params)
+    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any):
+        super().__init__(path, endpoint, **options)
+        self.app = self._call
 
-        return handle
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.endpoint(request=Request(scope, receive), **scope["path_params"])
+        await response(scope, receive, send)
 
 
 class _OtherMethods:

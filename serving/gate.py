@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import Access, needs_token
 from .errors import SERVER_FAULT, RequestError, error_response
+from .logs import log_request
 from .metrics import Metrics
 
 logger = logging.getLogger("hindsight")
@@ -64,18 +65,19 @@ class Gate:
             self._count(request, status, time.monotonic() - started)
 
     def _count(self, request: Request, status: int, seconds: float) -> None:
+        scope, code = request.scope, getattr(request.state, "error_code", None)
         route = _route_of(request)
         self.metrics.requests.labels(route, str(status)).inc()
         self.metrics.request_seconds.labels(route).observe(seconds)
-        code = getattr(request.state, "error_code", None)
         if code is not None:
             self.metrics.rejected.labels(code).inc()
-        facts = {"request_id": request.state.id, "method": request.method, "route": route, "status": status}
-        facts["milliseconds"] = round(1000 * seconds, 1)
-        if status != 404 and "checkpoint" in request.path_params:  # else it is only what somebody typed
-            facts["checkpoint"] = request.path_params["checkpoint"]
-        if route != "demo":
-            logger.info("request", extra=facts)
+        if route == "demo":
+            return
+        facts = {"route": route, "status": status, "milliseconds": round(1000 * seconds, 1)}
+        name = scope.get("path_params", {}).get("checkpoint")
+        if name is not None and status != 404:  # else it is only what somebody typed
+            facts["checkpoint"] = name
+        log_request(request_id=request.state.id, method=scope["method"], **facts)
 
 
 def _route_of(request: Request) -> str:

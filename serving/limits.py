@@ -40,6 +40,8 @@ def check_limits(inputs: list, parameters: Any, options: Sequence[Option], setti
 
 def group_of(parameters: Any) -> str | None:
     """Return what requests must have in common to be answered together; None for one that goes alone."""
+    if parameters is None:
+        return "null"
     try:
         return json.dumps(parameters, sort_keys=True)
     except (TypeError, ValueError):

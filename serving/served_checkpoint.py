@@ -94,7 +94,8 @@ class ServedCheckpoint:
     def withdraw(self, jobs: Sequence[Job]) -> None:
         """Free the places of jobs that nobody waits for any more."""
         for job in jobs:
-            self.queue.withdraw(job)
+            if not job.future.done():
+                self.queue.withdraw(job)
 
     def answer(self, inputs: Any, parameters: dict | None) -> Any:
         """Answer one request in the Hub's schema, when its turn comes.
