@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import gradio as gr
 
+import hub
+from hub import CheckpointError
 from pipelines import InputError
 from pipelines.story_reading import MAXIMUM_QUESTION, read_story
 from tasks import Task
 
 from .asking import scroll_to
-from .links import Field, Linked, text_of
+from .links import Field, Linked, one_of, text_of
 from .served import Checkpoints, ask, or_refusal
 from .snippets import answering_client_snippet, base_url, boxed, curl_snippet, program_boxes, python_snippet
 from .story_answer import answer_html, changed_html, truth_html
@@ -52,11 +54,11 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     Returns:
         What a link to the tab holds.
     """
-    checkpoint = task.default_checkpoint
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
+            checkpoint = _choice_of_model(task)
             lecture, tasks, kind, write, tally = _choice_of_story()
-            text, builder, question, button, back = _story_and_question(checkpoint)
+            text, builder, question, button, back = _story_and_question(task.default_checkpoint)
         with gr.Column(scale=3, min_width=300, elem_id="qa-answer"):
             message = gr.HTML(visible=False, elem_id="qa-message", elem_classes=["flush"])
             drawn = gr.HTML(f'<p class="hint">{HINT}</p>', elem_id="qa-drawn", elem_classes=["flush"])
@@ -65,9 +67,10 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     accordion, programs = program_boxes(PROGRAMS, "qa-programs")
     example, last, marks = gr.State(LECTURE[0]), gr.State(), gr.State(())
 
-    asked, answered, told = [text, question, example], [message, drawn, hops, last], [text, question, example, tasks]
+    asked, answered = [checkpoint, text, question, example], [message, drawn, hops, last]
+    told, programmed = [text, question, example, tasks], [checkpoint, text, question]
     silent = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
-    answers, written = Answers(checkpoint, checkpoints), _writing(task, checkpoint)
+    answers, written = Answers(checkpoints), _writing(task)
     answer, answer_new = or_refusal(answers.answer, num_others=3), or_refusal(answers.answer_new, num_others=5)
     answer_changed = or_refusal(answers.answer_changed, num_others=3)
     pressed = gr.on([button.click, question.submit, text.submit], answer, asked, answered, **silent)
@@ -80,6 +83,7 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
         ),
     ]
     changed = [
+        checkpoint.input(answer, asked, answered, **silent),
         back.click(bring_back, example, [text, question], **silent).then(answer, asked, answered, **silent),
         hops.edit(change_sentences, None, text, **silent).then(answer, asked, answered, **silent),
         builder.set_question(set_question, None, question, **silent).then(answer, asked, answered, **silent),
@@ -91,9 +95,10 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     for done in (pressed, *chosen):
         done.then(None, js=SHOW_ANSWER, api_visibility="private")
     for done in (pressed, left, *chosen, *changed, added):
-        done.then(written, [text, question], programs, queue=False, **silent)
-    accordion.expand(written, [text, question], programs, queue=False, **silent)
+        done.then(written, programmed, programs, queue=False, **silent)
+    accordion.expand(written, programmed, programs, queue=False, **silent)
     fields = [
+        Field("checkpoint", checkpoint, one_of("checkpoint", task.checkpoints)),
         Field("context", text, text_of("context")),
         Field("question", question, text_of("question", MAXIMUM_QUESTION)),
     ]
@@ -103,41 +108,53 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
 class Answers:
     """Answers questions about stories: what is to be seen, the message first."""
 
-    def __init__(self, checkpoint: str, checkpoints: Checkpoints):
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoints: Checkpoints):
         self.checkpoints = checkpoints
 
-    def answer(self, text: str | None, question: str | None, example: Example | None) -> tuple:
+    def answer(self, checkpoint: str, text: str | None, question: str | None, example: Example | None) -> tuple:
         """Draw the answer, and the hops that led to it.
 
         Args:
+            checkpoint: what answers.
             text: the story, a sentence a line.
             question: about it.
             example: what the visitor began with; its truth holds as long as nothing is changed.
         """
-        page, _ = self._answered(text, question, example)
+        page, _ = self._answered(checkpoint, text, question, example)
         return page
 
     def answer_changed(
-        self, text: str | None, question: str | None, example: Example | None, last: dict[str, str] | None
+        self,
+        checkpoint: str,
+        text: str | None,
+        question: str | None,
+        example: Example | None,
+        last: dict[str, str] | None,
     ) -> tuple:
         """Draw the answer unless nothing has changed since the last one."""
         if last == {"context": text, "question": question}:
             return gr.HTML(visible=False), gr.skip(), gr.skip(), gr.skip()
-        return self.answer(text, question, example)
+        return self.answer(checkpoint, text, question, example)
 
     def answer_new(
-        self, text: str | None, question: str | None, example: Example | None, marks: tuple[bool, ...]
+        self,
+        checkpoint: str,
+        text: str | None,
+        question: str | None,
+        example: Example | None,
+        marks: tuple[bool, ...],
     ) -> tuple:
         """Draw the answer about a story that nobody has seen, and count whether it is right."""
-        page, is_right = self._answered(text, question, example)
+        page, is_right = self._answered(checkpoint, text, question, example)
         marks = marks if is_right is None else (*marks, is_right)
         return *page, _tally(marks), marks
 
-    def _answered(self, text: str | None, question: str | None, example: Example | None) -> tuple[tuple, bool | None]:
+    def _answered(
+        self, checkpoint: str, text: str | None, question: str | None, example: Example | None
+    ) -> tuple[tuple, bool | None]:
         inputs = _inputs(text, question)
         story = read_story(inputs)
-        response = ask(self.checkpoints, self.checkpoint, inputs, PARAMETERS)
+        response = ask(self.checkpoints, checkpoint, inputs, PARAMETERS)
         results = response if isinstance(response, list) else [response]
         best, told, facts, is_right = results[0], "", [], None
         if example is not None:
@@ -217,6 +234,24 @@ def _inputs(text: str | None, question: str | None) -> dict[str, str]:
     return {"context": text, "question": question}
 
 
+def _choice_of_model(task: Task) -> gr.Radio:
+    """Offer the checkpoints, where there is more than one, by how much they learnt from."""
+    choices = [(_learnt_from(name), name) for name in task.checkpoints]
+    return gr.Radio(choices, value=task.default_checkpoint, label="Model", visible=len(choices) > 1, elem_id="qa-model")
+
+
+def _learnt_from(checkpoint: str) -> str:
+    try:
+        facts = hub.facts(hub.find(checkpoint))
+    except (CheckpointError, FileNotFoundError):
+        facts = {}
+    if not facts:
+        return checkpoint
+    questions = round(facts["training_questions"] / len(facts["tasks"]), -3)
+    missing = "".join(f", without task {task}" for task in facts["missing_tasks"])
+    return f"Learnt from {questions:,.0f} questions a task{missing}"
+
+
 def _choice_of_story() -> tuple[gr.Dataset, gr.Dropdown, gr.Dropdown, gr.Button, gr.HTML]:
     lecture = gr.Dataset(
         components=["textbox"],
@@ -252,10 +287,12 @@ def _story_and_question(checkpoint: str) -> tuple[gr.Textbox, gr.HTML, gr.Textbo
     return text, builder, question, button, gr.Button("Undo my changes", size="sm", elem_id="qa-back")
 
 
-def _writing(task: Task, checkpoint: str) -> Callable:
+def _writing(task: Task) -> Callable:
     """Return the handler that writes programs which ask what the page asks."""
 
-    def write_answering_programs(request: gr.Request, text: str | None, question: str | None) -> list[str]:
+    def write_answering_programs(
+        request: gr.Request, checkpoint: str, text: str | None, question: str | None
+    ) -> list[str]:
         address, inputs = base_url(request), {"context": text or "", "question": question or ""}
         options = PARAMETERS | {"return_evidence": True}
         return boxed(

@@ -18,6 +18,7 @@ from demo.memory_qa import (
     NO_QUESTION,
     NO_STORY,
     PARAMETERS,
+    _learnt_from,
     add_sentence,
     bring_back,
     build_tab,
@@ -43,6 +44,7 @@ from tasks import TASKS
 from training.babi_stories import TASK_NAMES
 
 TASK = TASKS["memory-qa"]
+NAME = TASK.default_checkpoint
 EXAMPLES = [*LECTURE, *STORIES_OF_TASKS]
 WRITTEN = Story(["Mary went to the <garden>.", "John left."], "Where is <Mary>?", "<garden>", [0])
 RESULT = {"answer": "<garden>", "score": 0.9, "evidence": {"attention": [[0.8, 0.2], [0.3, 0.7]]}}
@@ -67,7 +69,7 @@ def handler(demo, name):
 
 def ask(demo, text, question, example=None):
     """Ask as the page does."""
-    return handler(demo, "answer")(text, question, example)
+    return handler(demo, "answer")(NAME, text, question, example)
 
 
 def ask_about(demo, example):
@@ -173,7 +175,7 @@ def test_a_new_story_comes_with_the_truth_and_is_counted(answering, kind):
     text, question, example, task = tell_new_story(kind)
     assert task is None
     answer_new = handler(demo, "answer_new")
-    message, answer, drawing, _, tally, marks = answer_new(text, question, example, (True, False))
+    message, answer, drawing, _, tally, marks = answer_new(NAME, text, question, example, (True, False))
     is_right = "✓ Right" in answer
     assert not message.visible and is_right != ("✗ Wrong" in answer)
     assert marks == (True, False, is_right)
@@ -189,7 +191,7 @@ def test_a_changed_story_is_brought_back():
 
 def test_a_story_that_was_changed_meanwhile_is_not_counted(answering):
     _, question, example, _ = tell_new_story(next(iter(KINDS)))
-    *_, tally, marks = handler(answering[1], "answer_new")("Mary went to the kitchen.", question, example, ())
+    *_, tally, marks = handler(answering[1], "answer_new")(NAME, "Mary went to the kitchen.", question, example, ())
     assert marks == () and not tally.visible
 
 
@@ -247,9 +249,9 @@ def test_nothing_is_answered_again_when_nothing_has_changed(answering):
     _, demo = answering
     *_, last = ask_about(demo, LECTURE[0])
     answer_changed = handler(demo, "answer_changed")
-    message, *others = answer_changed(last["context"], last["question"], LECTURE[0], last)
+    message, *others = answer_changed(NAME, last["context"], last["question"], LECTURE[0], last)
     assert not message.visible and others == [gr.skip()] * 3
-    _, answer, *_ = answer_changed(last["context"], "Where is Daniel?", LECTURE[0], last)
+    _, answer, *_ = answer_changed(NAME, last["context"], "Where is Daniel?", LECTURE[0], last)
     assert "Where is Daniel?" in answer
 
 
@@ -271,7 +273,7 @@ def test_the_page_writes_programs_for_what_it_shows(answering):
     text, question, *_ = choose_lecture(0)
     inputs = {"context": text, "question": question}
     write = handler(answering[1], "write_answering_programs")
-    python, curl, client = write(SimpleNamespace(headers={"host": "demo:1"}), text, question)
+    python, curl, client = write(SimpleNamespace(headers={"host": "demo:1"}), NAME, text, question)
     (call,) = [node for node in ast.walk(ast.parse(python)) if getattr(getattr(node, "func", None), "id", "") == "pipe"]
     assert ast.literal_eval(call.args[0]) == inputs
     options = PARAMETERS | {"return_evidence": True}
@@ -297,3 +299,11 @@ def test_a_note_stands_only_beside_its_own_story(answering):
     text, question, *_ = choose_lecture(0)
     assert "a note of its own" not in ask(answering[1], text, question, other)[1]
     assert read_story({"context": text, "question": question}).sentences == tuple(LECTURE[0].story.sentences)
+
+
+def test_the_models_are_told_apart_by_how_much_they_learnt_from(answering):
+    (model,) = [block for block in answering[1].blocks.values() if getattr(block, "elem_id", "") == "qa-model"]
+    assert [name for _, name in model.choices] == list(TASK.checkpoints) and model.value == NAME
+    assert model.choices[0][0] == "Learnt from 1,000 questions a task"
+    assert model.visible == (len(TASK.checkpoints) > 1)
+    assert _learnt_from("nothing-here") == "nothing-here"
