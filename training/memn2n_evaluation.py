@@ -264,12 +264,14 @@ def _alone(evaluation: dict) -> str:
     single = evaluation.get("single", {}).values()
     if not single:
         return ""
-    errors, restarts = [task["error"] for task in single], zip(*(task["restarts"] for task in single), strict=True)
-    means = [statistics.mean(restart) for restart in restarts]
+    errors, restarts = [task["error"] for task in single], [task["restarts"] for task in single]
+    numbers = sorted({len(errors) for errors in restarts})
+    means = [statistics.mean(restart) for restart in zip(*restarts, strict=False)]  # of seeds that all tasks have
     spread = f", all restarts {_spread(means)}" if len(means) > 1 else ""
     validated = statistics.mean(task["chosen_by_validation"] for task in single)
     return (
-        f" Alone, the mean error is {statistics.mean(errors):.2f} %{spread}, with {num_failed(errors)} failed tasks; "
+        f" Alone, best of {' or '.join(map(str, numbers))}, the mean error is {statistics.mean(errors):.2f} %{spread}, "
+        f"with {num_failed(errors)} failed tasks; "
         f"with the restarts of the lowest validation loss {validated:.2f} %."
     )
 
