@@ -59,7 +59,7 @@ class Connections:
     async def send(self, request: Request) -> tuple[int, bytes]:
         """Send a request; return the status and the body. A connection that was closed has the status 0."""
         try:
-            reader, writer = self._idle.pop() if self._idle else await self._open()
+            reader, writer = await self._connection()
             head = (
                 f"{request.method} {request.path} HTTP/1.1",
                 f"Host: {self._host}",
@@ -73,7 +73,12 @@ class Connections:
         self._idle.append((reader, writer))
         return status, content
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():  # a server closes what was idle for some seconds
+                return reader, writer
+            writer.close()
         return await asyncio.open_connection(self._host, self._port, limit=2**24)
 
     @staticmethod

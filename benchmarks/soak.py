@@ -25,6 +25,7 @@ from .served import CHECKPOINT_NAMES, bodies_of, hindsight, requests_to
 
 SAMPLE_SECONDS = 5.0
 NUM_DAMAGED = 1000
+SHORT = b'{"inputs": "A dog runs now."}'
 
 
 def processes() -> list[psutil.Process]:
@@ -94,7 +95,7 @@ async def hang_up(address: str) -> str:
     """Send requests, and close the connections before the answers come."""
     for _ in range(50):
         _, writer = await _open(address)
-        writer.write(_head("/models/attention-nmt-en-de", 30) + b'{"inputs": "A dog runs now."}  ')
+        writer.write(_head("/models/attention-nmt-en-de", len(SHORT)) + SHORT)
         await writer.drain()
         writer.close()
         await asyncio.sleep(0.02)

@@ -42,6 +42,25 @@ def test_errors_and_closed_connections_are_no_answers(address):
     assert asyncio.run(Connections("http://127.0.0.1:1").send(requests[0])) == (0, b"")
 
 
+def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again():
+    async def answer_once(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    async def ask_twice():
+        async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            connections, answers = Connections(f"http://127.0.0.1:{port}"), []
+            for _ in range(2):
+                answers.append(await connections.send(Request("/", b"", method="GET")))
+                await asyncio.sleep(0.1)
+            connections.close()
+            return answers
+
+    assert asyncio.run(ask_twice()) == [(200, b"ok")] * 2
+
+
 def test_a_row_says_what_became_of_them():
     outcomes = Outcomes(2.0, [0.1, 0.2, 0.3, 0.4])
     outcomes.statuses.update({200: 4, 429: 3, 0: 1, 504: 1})
