@@ -18,6 +18,8 @@ pytestmark = [
     ),
 ]
 
+at_one_width = pytest.mark.parametrize("context", [1280], indirect=True, scope="module", ids=["1280px"])
+"""For what is the same at every width."""
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -166,6 +168,7 @@ def test_a_mistake_is_explained_and_nothing_is_lost(page, running_app):
         page.wait_for_selector("#message .message", state="detached")
 
 
+@at_one_width
 def test_the_other_direction_and_the_program_for_it(page, running_app):
     page.click("#direction >> text=English → French")
     wait_for_weights(page, evidence(running_app.address, page.input_value("#source textarea"), 0, FRENCH)[-1])

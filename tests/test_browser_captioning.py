@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from .test_browser import browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
+from .test_browser import at_one_width, browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
 
 FIRST, SECOND = "#gaze .gaze-word >> nth=0", "#gaze .gaze-word >> nth=1"
 
@@ -128,6 +128,7 @@ def test_an_upload_stands_upright_and_a_mistake_loses_nothing(tab):
     assert caption(tab) == words
 
 
+@at_one_width
 def test_a_program_for_it(tab, running_app):
     tab.click("#caption-programs >> text=Use via API")
     tab.wait_for_selector(f"text={running_app.address}/models/show-attend-tell-flickr8k")

@@ -7,7 +7,7 @@ import pytest
 
 from demo.examples import read_samples
 
-from .test_browser import browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
+from .test_browser import at_one_width, browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
 
 CLIP = read_samples(".flac")[0]
 WORDS = "#ctc-drawing .heard-word"
@@ -103,6 +103,7 @@ def test_the_answer_comes_into_view_and_another_transcript_brings_its_own_words(
     assert tab.evaluate(f"{PLAYER}.src") == address
 
 
+@at_one_width
 def test_a_mistake_is_explained_and_nothing_is_lost(tab):
     tab.click("#transcribe")
     tab.wait_for_selector("#ctc-message [role=alert] >> text=got none")
@@ -115,6 +116,7 @@ def test_a_mistake_is_explained_and_nothing_is_lost(tab):
     assert heard(tab) == words
 
 
+@at_one_width
 def test_a_program_for_it(tab, running_app):
     tab.fill("#ctc-hot-words input, #ctc-hot-words textarea", "enter, stop")
     tab.click("#ctc-programs >> text=Use via API")

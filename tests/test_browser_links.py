@@ -4,11 +4,10 @@ import pytest
 
 from demo.limits import BUSY
 
-from .test_browser import SENTENCE, browser, context, page  # noqa: F401  the same wish that nothing fails
+from .test_browser import SENTENCE, at_one_width, browser, context, page  # noqa: F401  the same wish that nothing fails
 from .test_browser import pytestmark as needs_browser
 
-# What a link does is the same at every width.
-pytestmark = [*needs_browser, pytest.mark.parametrize("context", [1280], indirect=True, ids=["1280px"])]
+pytestmark = [*needs_browser, at_one_width]
 LINK = "[role=tabpanel]:visible .link :is(input, textarea)"
 
 

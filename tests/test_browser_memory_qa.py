@@ -8,7 +8,7 @@ import pytest
 from demo.story_examples import LECTURE
 from demo.story_examples import TASKS as STORIES_OF_TASKS
 
-from .test_browser import browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
+from .test_browser import at_one_width, browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
 
 SENTENCES, STORY, QUESTION = "#qa-hops .hop-sentence", "#qa-story textarea", "#qa-question textarea, #qa-question input"
 STEPS, SAID, ANSWER = "#qa-hops .hop-steps input", "#qa-hops .hop-said", "#qa-drawn .answer"
@@ -153,6 +153,7 @@ def test_the_story_and_the_question_are_answered_again_when_they_are_left(tab, r
     wait_for_answer(tab, running_app, changed, "Is John in the bathroom?")
 
 
+@at_one_width
 def test_an_unknown_word_is_named_with_the_nearest_and_nothing_is_lost(tab, running_app):
     _, before = show_task(tab, running_app, 1)
     change_sentence(tab, 0, "Mary moved to the hallwy.")
@@ -170,6 +171,7 @@ def test_an_unknown_word_is_named_with_the_nearest_and_nothing_is_lost(tab, runn
     wait_for_answer(tab, running_app, LECTURE[1].story.sentences, LECTURE[1].story.question)
 
 
+@at_one_width
 def test_what_looks_like_markup_or_a_program_is_shown_as_it_is(tab, running_app):
     story, _ = show_task(tab, running_app, 1)
     odd = 'Mary <went> to {{}} the ${"kitchen"} & `garden`.'
@@ -212,6 +214,7 @@ def test_a_story_is_built_without_typing(tab, running_app):
     assert tab.locator("#qa-drawn .qa-truth").count() == 0
 
 
+@at_one_width
 def test_a_program_for_it(tab, running_app):
     tab.click("#qa-programs >> text=Use via API")
     tab.wait_for_selector(f"text={running_app.address}/models/memn2n-babi")
