@@ -128,7 +128,7 @@ _ROWS = (
         recipe="memn2n",
         tab="memory_qa",
         default_checkpoint="memn2n-babi",
-        checkpoints=("memn2n-babi",),
+        checkpoints=("memn2n-babi", "memn2n-babi-10k"),
         hub_pipeline_tag="question-answering",
     ),
 )

@@ -110,7 +110,7 @@ def test_the_card_tells_errors_restarts_and_the_papers(runs, measured):
     assert f"Alone, best of 2, the mean error is {statistics.mean(alone):.2f} %, all restarts" in card
     assert "Of 2 trainings with different seeds" in card and "creative commons" in card.lower()
     assert f"| {THOUSAND.joint[5]} |" in card and f"| {THOUSAND.alone[5]} |" in card
-    assert "not there: task 2 (two supporting facts), 3" in card
+    assert "without task 2 (two supporting facts), 3" in card
     (row,) = _rows(TASKS["memory-qa"], runs / "joint")
     assert "1.4, 0 failed (MemN2N" in row and "Mean error %" in row  # of tasks 1 and 6
 
@@ -124,6 +124,18 @@ def test_one_training_alone_is_measured_and_described_too(data, runs, tmp_path):
     card = (tmp_path / "README.md").read_text()
     assert "the spread between seeds was not measured" in card
     assert hub.check(tmp_path) is TASKS["memory-qa"]
+
+
+def test_a_task_that_was_not_learnt_does_not_count_and_is_told(data, tmp_path):
+    recipe = Recipe(data=[str(data)], output=str(tmp_path), tasks=[1], embedding_size=8, epochs=1)
+    save_checkpoint(tmp_path, TASKS["memory-qa"], *train(recipe))
+    numbers = evaluate(tmp_path, Evaluation(data=[str(data)], run=str(tmp_path)))
+    assert list(numbers["tasks"]) == ["1"] and list(numbers["errors_of_tasks_not_learnt"]) == ["6"]
+    assert numbers["metrics"][0]["value"] == numbers["tasks"]["1"]["error"] and numbers["questions"] == 30
+    told = (
+        f"these tasks, and answers them wrong in: yes/no questions (6), {numbers['errors_of_tasks_not_learnt']['6']} %."
+    )
+    assert told in (tmp_path / "README.md").read_text()
 
 
 def test_a_run_of_one_restart_has_no_spread(data, tmp_path):

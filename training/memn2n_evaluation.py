@@ -60,8 +60,14 @@ def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
     Returns:
         What goes into evaluation.json.
     """
-    split, training = load_split(options.data, "test"), _training_facts(Path(pipe.model.name_or_path))
-    tasks = {str(task): measure(pipe.model, pipe.tokenizer, split.of_task(task)) for task in sorted(split.sha256)}
+    training = _training_facts(Path(pipe.model.name_or_path))
+    learnt = sorted(map(int, training["data"]["train"]["tasks"]))
+    split, whole = load_split(options.data, "test", learnt), load_split(options.data, "test")
+    tasks = {str(task): measure(pipe.model, pipe.tokenizer, split.of_task(task)) for task in learnt}
+    others = {
+        str(task): _percent(~read_through(pipe.model, pipe.tokenizer, whole.of_task(task)).is_right)
+        for task in sorted(whole.sha256.keys() - split.sha256.keys())
+    }
     errors = [numbers["error"] for numbers in tasks.values()]
     result = {
         "split": "test",
@@ -73,6 +79,7 @@ def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
         "decoding": {"hops": pipe.model.config.num_hops, "memory": pipe.model.config.memory_size},
         "metrics": [dataclasses.asdict(metric) for metric in _metrics(errors, training)],
         "tasks": tasks,
+        "errors_of_tasks_not_learnt": others,
     }
     if options.run is not None:
         result["restarts"] = measure_restarts(Path(options.run), split)
@@ -171,13 +178,17 @@ def published_results(folder: Path) -> tuple[tuple[str, str], ...]:
 
 
 def _published(evaluation: dict) -> Published:
-    return published(evaluation["training_questions"] / len(evaluation["tasks"]))
+    return published(_questions_per_task(evaluation))
+
+
+def _questions_per_task(evaluation: dict) -> float:
+    return evaluation["training_questions"] / len(evaluation["tasks"])
 
 
 def card_facts(pipe: Pipeline, evaluation: dict) -> CardFacts:
     """Say what the card needs to and the files do not."""
     return CardFacts(
-        title="Memory network, bAbI",
+        title=f"Memory network, bAbI, {_questions_per_task(evaluation):,.0f} questions a task",
         summary="Answers a question about a story of simple sentences, and shows which sentences it looked at in each "
         "of its hops.",
         languages=("en",),
@@ -191,8 +202,8 @@ def card_facts(pipe: Pipeline, evaluation: dict) -> CardFacts:
         limits=f"It knows {len(pipe.known_words)} words and the forms of bAbI's sentences, and refuses any other word. "
         f"It holds {pipe.model.config.memory_size} sentences; of a longer story the newest are read. It always answers "
         f"with one of {pipe.model.config.num_labels} answers, also to a question that a story does not answer. "
-        f"More than {HARD_ABOVE:g} % of its answers are wrong in: {_hard_tasks(evaluation)}. The table above says how "
-        "far to trust it elsewhere.",
+        f"{_not_learnt(evaluation)}More than {HARD_ABOVE:g} % of its answers are wrong in: "
+        f"{_hard_tasks(evaluation)}. The table above says how far to trust it elsewhere.",
         example='{"context": "Mary went to the kitchen.", "question": "Where is Mary?"}',
         unit="questions",
         seeds=_seeds(evaluation),
@@ -210,7 +221,15 @@ def _metrics(errors: Sequence[float], training: dict) -> list[Metric]:
 
 def _missing(evaluation: dict) -> str:
     tasks = [f"{task} ({TASK_NAMES[task]})" for task in evaluation["missing_tasks"]]
-    return f" (not there: task {', '.join(tasks)})" if tasks else ""
+    return f", without task {', '.join(tasks)}" if tasks else ""
+
+
+def _not_learnt(evaluation: dict) -> str:
+    errors = [
+        f"{TASK_NAMES[int(task)]} ({task}), {error} %"
+        for task, error in evaluation["errors_of_tasks_not_learnt"].items()
+    ]
+    return f"It never learnt these tasks, and answers them wrong in: {'; '.join(errors)}. " if errors else ""
 
 
 def _hard_tasks(evaluation: dict) -> str:
