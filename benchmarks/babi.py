@@ -21,7 +21,7 @@ from training.memn2n_evaluation import Evaluation
 TASK = TASKS["memory-qa"]
 SINGLE = {
     **{"embedding_size": 20, "epochs": 100, "halve_every": 25, "linear_start_epochs": 20},
-    **{"noise": "gaps", "weighted_ages": True},
+    **{"noise": "gaps", "weighted_ages": True, "together": 10},
 }
 """What differs for one task alone (Sukhbaatar et al. 2015, section 4.2, and the authors' released code)."""
 

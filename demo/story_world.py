@@ -200,7 +200,7 @@ class Kind:
 KINDS = {
     "Where is somebody? (one fact)": Kind(1, where_is_someone, ("move",), 2, 10),
     "Where is something? (two facts)": Kind(2, where_is_something, ("move", "take", "drop"), 5, 16),
-    "Where was something before? (three facts)": Kind(3, where_was_something, ("move", "take", "drop"), 8, 24),
+    "Where was it before? (three facts)": Kind(3, where_was_something, ("move", "take", "drop"), 8, 24),
     "Is somebody there? (yes or no)": Kind(6, is_someone_there, ("move", "take", "drop"), 2, 12),
     "How many things? (counting)": Kind(7, how_many_things, ("move", "take", "drop", "give"), 6, 20),
     "Which things? (lists)": Kind(8, which_things, ("move", "take", "drop"), 6, 20),

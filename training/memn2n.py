@@ -88,7 +88,7 @@ class Recipe:
     any_word_answers: bool = True
     """Whether every word is a possible answer, as in the paper, and not only what training has as an answer."""
     restarts: int = 1
-    together: int = 10
+    together: int = 5
     """Restarts that share a process and their batches."""
     processes: int = 1
     """Groups of restarts that run side by side, each on `threads` threads of the CPU."""
