@@ -33,9 +33,9 @@ def processes() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def memory() -> float:
-    """Return the resident memory of the server in MiB."""
-    return sum(process.memory_info().rss for process in processes()) / 2**20
+def memory() -> dict[str, float]:
+    """Return the resident memory of each of the server's processes in MiB."""
+    return {str(process.pid): round(process.memory_info().rss / 2**20, 1) for process in processes()}
 
 
 async def watch(folder: Path, seconds: float) -> list[dict]:
@@ -43,8 +43,9 @@ async def watch(folder: Path, seconds: float) -> list[dict]:
     started, seen = time.monotonic(), []
     while time.monotonic() - started < seconds:
         files = sum(len(names) for _, _, names in os.walk(folder))
-        moment = round(time.monotonic() - started, 1)
-        seen.append({"seconds": moment, "mebibytes": round(memory(), 1), "temporary_files": files})
+        moment, each = round(time.monotonic() - started, 1), memory()
+        total = round(sum(each.values()), 1)
+        seen.append({"seconds": moment, "mebibytes": total, "by_process": each, "temporary_files": files})
         await asyncio.sleep(SAMPLE_SECONDS)
     return seen
 
@@ -77,10 +78,15 @@ async def soak(address: str, requests: list[Request], rate: float, seconds: floa
         "rate": round(rate, 2),
         "row": row("soak", f"{rate:.1f}/s, {seconds:.0f} s", outcomes),
         "statuses": dict(outcomes.statuses),
-        "health_ms": {"p95": round(statistics.quantiles(health, n=20)[-1], 1), "most": round(max(health), 1)},
+        "health_ms": {
+            "median": round(statistics.median(health), 1),
+            "p99": round(statistics.quantiles(health, n=100)[-1], 1),
+            "most": round(max(health), 1),
+        },
         "mebibytes": [seen[0]["mebibytes"], seen[-1]["mebibytes"]],
         "mebibytes_a_minute_in_the_second_half": round(slope(seen), 3),
         "temporary_files": [seen[0]["temporary_files"], seen[-1]["temporary_files"]],
+        "seen": seen,
     }
 
 

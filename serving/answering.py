@@ -66,6 +66,8 @@ async def _answer(
 
 async def _are_done(jobs: Sequence[Job], request: Request) -> bool:
     """Wait until all jobs are done; False when the client went away before."""
+    if not jobs:
+        return True
     loop, left = asyncio.get_running_loop(), len(jobs)
     outcome: asyncio.Future[bool] = loop.create_future()
     watch: list[asyncio.Task] = []
