@@ -215,8 +215,10 @@ def test_a_mistake_is_a_sentence_and_everything_else_stays(answering, text, ques
 
 
 def test_a_fault_of_ours_says_nothing_about_the_inside_but_the_log_does(caplog):
+    nothing = ServedCheckpoints([])
+    nothing.start()  # else it is waited for
     with gr.Blocks() as demo:
-        build_tab(TASK, ServedCheckpoints([]))
+        build_tab(TASK, nothing)
     with caplog.at_level(logging.ERROR):
         message, *_ = ask_about(demo, LECTURE[0])
     assert CANNOT_ANSWER in html.unescape(message.value) and "memn2n" not in message.value
