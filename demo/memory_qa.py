@@ -28,7 +28,7 @@ NO_QUESTION = "Expected a question about the story; got none."
 WORLD = "From a small world of ours, which knows the true answer."
 HINT = "Choose a story, or have a new one written; or write your own, and press Answer."
 NOTE = (
-    "Trained on the 20 bAbI tasks (Weston et al. 2015, CC BY 3.0) and nothing else. It knows few words, and can "
+    "Trained on the bAbI tasks (Weston et al. 2015, CC BY 3.0) and nothing else. It knows few words, and can "
     "only answer with them. All stories on this page are our own, in those words."
 )
 PROGRAMS = "The same question from a program; the client cannot ask for the evidence, the two others do."
