@@ -13,9 +13,10 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
+from pipelines import CheckpointError
 from pipelines.served import Served
 
-from .hosting import WorkerLost
+from .hosting import WorkerFault, WorkerLost
 from .settings import Settings
 
 logger = logging.getLogger("hindsight")
@@ -64,6 +65,7 @@ class WorkerProcess:
             except WorkerLost:
                 if not left or self._is_stopping:
                     raise
+                time.sleep(RESTART_SECONDS)
             else:
                 self._loaded[name] = (folder, task)
                 return
@@ -127,6 +129,7 @@ class WorkerProcess:
 
     def _kill_what_hangs(self) -> WorkerLost:
         logger.error("Worker %d hangs and is killed.", self._process.pid)
+        self._ready.clear()  # before anybody tries again: who reads finds out a moment later
         self._process.kill()
         return WorkerLost()
 
@@ -159,7 +162,7 @@ class WorkerProcess:
                 number, kind, value = self._connection.recv()
             except (EOFError, OSError):
                 self._restart()
-            except Exception:
+            except Exception:  # unpickling raises whatever it likes; without this thread nothing is read any more
                 logger.exception("What worker %d said cannot be read.", self._process.pid)
                 self._restart()
             else:
@@ -203,7 +206,7 @@ class WorkerProcess:
                 self._call("load", name, folder.resolve(), task)
             except WorkerLost:
                 return  # another start follows
-            except Exception:  # of this checkpoint alone
+            except (CheckpointError, WorkerFault):  # of this checkpoint alone
                 logger.exception("A worker could not load %s again, which its predecessor had.", name)
         if process is self._process:
             self._ready.set()
