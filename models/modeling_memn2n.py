@@ -141,12 +141,27 @@ def attend(
         Float (batch, memories), p of the paper; 0 where there is no sentence.
     """
     scores = (memories * state[places[0]]).sum(dim=1)  # on a CPU faster than a product of so small matrices
+    return normalise(scores.new_zeros(is_real.shape).index_put(places, scores), is_real, linear, num_null)
+
+
+def normalise(scores: Tensor, is_real: Tensor, linear: bool, num_null: Tensor) -> Tensor:
+    """Turn the scores of memories into attention: a softmax that null memories, of a score of 0, take a share of.
+
+    Args:
+        scores: float (..., batch, memories), whatever where there is no sentence.
+        is_real: bool (batch, memories).
+        linear: whether the softmax is left out.
+        num_null: int64 (batch, 1).
+
+    Returns:
+        Float (..., batch, memories); 0 where there is no sentence.
+    """
     if linear:
-        return scores.new_zeros(is_real.shape).index_put(places, scores)
+        return scores.masked_fill(~is_real, 0.0)
     lowest = torch.finfo(scores.dtype).min
-    padded = scores.new_full(is_real.shape, lowest).index_put(places, scores)
     nothing = num_null.to(scores.dtype).log().clamp(min=lowest)  # exp(0) for each of them
-    return torch.cat([padded, nothing], dim=1).softmax(dim=1)[:, :-1].masked_fill(~is_real, 0.0)
+    padded = torch.cat([scores.masked_fill(~is_real, lowest), nothing.expand(*scores.shape[:-1], 1)], dim=-1)
+    return padded.softmax(dim=-1)[..., :-1].masked_fill(~is_real, 0.0)
 
 
 class Memn2nForQuestionAnswering(PreTrainedModel):

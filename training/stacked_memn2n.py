@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.modeling_memn2n import Memn2nForQuestionAnswering, age_weights, embed_sentences
+from models.modeling_memn2n import Memn2nForQuestionAnswering, age_weights, embed_sentences, normalise
 
 from .story_batches import StoryBatch
 
@@ -38,28 +38,18 @@ class StackedMemn2n(nn.Module):
     def __init__(self, models: Sequence[Memn2nForQuestionAnswering]):
         super().__init__()
         self.config, self.num_networks = models[0].config, len(models)
-        self.state_dicts = [model.state_dict() for model in models]
-        self.names = list(self.state_dicts[0])
-        self.words = self._tables("word_tables.{}.weight", len(models[0].word_tables))
-        self.ages = self._tables("age_tables.{}.weight", len(models[0].age_tables))
-        self.question_words = self._tables("question_table.weight", 0 if models[0].question_table is None else 1)
+        together = {name: [model.state_dict()[name] for model in models] for name in models[0].state_dict()}
+        self.names = list(together)
+        self.words = _tables(together, "word_tables")
+        self.ages = _tables(together, "age_tables")
+        self.question_words = _tables(together, "question_table")
         self.others = nn.ParameterDict(
             {
-                name.replace(".", "/"): torch.stack([weights[name] for weights in self.state_dicts])
-                for name in self.names
+                name.replace(".", "/"): torch.stack(weights)
+                for name, weights in together.items()
                 if not name.split(".")[0].endswith(("_tables", "_table"))
             }
         )
-        del self.state_dicts
-
-    def _tables(self, name: str, number: int) -> nn.Parameter | None:
-        """Put matrices side by side: float (rows, tables, networks, embedding)."""
-        if not number:
-            return None
-        tables = [
-            torch.stack([weights[name.format(table)] for weights in self.state_dicts], 1) for table in range(number)
-        ]
-        return nn.Parameter(torch.stack(tables, dim=1))
 
     def forward(self, word_ids: Tensor, batch: StoryBatch, linear_attention: bool = False) -> Tensor:
         """Answer a batch of questions.
@@ -91,7 +81,7 @@ class StackedMemn2n(nn.Module):
             first = hop if config.tying == "adjacent" else 0
             found = state.bmm(tables[first].transpose(1, 2)).gather(2, looked_up)
             scores = found.view(self.num_networks, shape[0], -1, shape[1]).sum(dim=2)
-            attention = _normalise(scores, is_real, num_null, linear_attention)
+            attention = normalise(scores, is_real, linear_attention, num_null)
             by_item = state.new_zeros(self.num_networks, shape[0], len(items))
             by_item = by_item.scatter_add(2, looked_up, attention.repeat(1, 1, looked_up.shape[2] // shape[1]))
             state = self._update(hop, state, by_item.bmm(tables[first + 1]))
@@ -166,11 +156,12 @@ class StackedMemn2n(nn.Module):
         return state.bmm(self.words[self.config.answer_token_ids, -1].permute(1, 2, 0))
 
 
-def _normalise(scores: Tensor, is_real: Tensor, num_null: Tensor, linear: bool) -> Tensor:
-    """Turn scores into attention, as `models.modeling_memn2n.attend`: float (networks, batch, memories), both."""
-    if linear:
-        return scores.masked_fill(~is_real, 0.0)
-    lowest = torch.finfo(scores.dtype).min
-    nothing = num_null.to(scores.dtype).log().clamp(min=lowest).expand(len(scores), -1, -1)
-    padded = torch.cat([scores.masked_fill(~is_real, lowest), nothing], dim=2)
-    return padded.softmax(dim=2)[..., :-1].masked_fill(~is_real, 0.0)
+def _tables(together: dict[str, list[Tensor]], name: str) -> nn.Parameter | None:
+    """Put matrices side by side: float (rows, tables, networks, embedding); None where there are none.
+
+    Args:
+        together: weights of every network, by their names.
+        name: of the matrix, or of a list of them.
+    """
+    tables = [torch.stack(weights, dim=1) for full, weights in together.items() if full.split(".")[0] == name]
+    return nn.Parameter(torch.stack(tables, dim=1)) if tables else None
