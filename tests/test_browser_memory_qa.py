@@ -24,20 +24,20 @@ def tab(page):  # noqa: F811
     return page
 
 
-def expected(app, story, question):
+def expected(app, story, question, checkpoint="memn2n-babi"):
     """Ask the service what the page asks it; return the best answer and its hops' weights."""
     body = {"inputs": {"context": story, "question": question}, "parameters": {"return_evidence": True}}
     request = urllib.request.Request(
-        f"{app.address}/models/memn2n-babi", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{app.address}/models/{checkpoint}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request) as response:
         result = json.load(response)
     return result["answer"], result["evidence"]["attention"]
 
 
-def wait_for_answer(tab, app, sentences, question):
+def wait_for_answer(tab, app, sentences, question, checkpoint="memn2n-babi"):
     """Wait until the page shows what the service says, as words and as numbers; return the answer."""
-    answer, attention = expected(app, "\n".join(sentences), question)
+    answer, attention = expected(app, "\n".join(sentences), question, checkpoint)
     tab.wait_for_function(
         """([question, answer, sentences, attention]) => {
             const text = selector => document.querySelector(selector)?.innerText.trim() ?? "";
@@ -212,6 +212,15 @@ def test_a_story_is_built_without_typing(tab, running_app):
     wait_for_answer(tab, running_app, ["Mary went to the garden."], "Where is Mary?")
     assert tab.input_value(QUESTION) == "Where is Mary?"
     assert tab.locator("#qa-drawn .qa-truth").count() == 0
+
+
+@at_one_width
+def test_another_model_answers_the_same_question(tab, running_app):
+    story, _ = show_task(tab, running_app, 7)
+    tab.click("#qa-model >> text=10,000 questions")
+    wait_for_answer(tab, running_app, story.sentences, story.question, "memn2n-babi-10k")
+    tab.click("#qa-programs >> text=Use via API")
+    tab.wait_for_selector(f"text={running_app.address}/models/memn2n-babi-10k")
 
 
 @at_one_width

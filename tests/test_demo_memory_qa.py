@@ -35,6 +35,7 @@ from demo.story_answer import answer_html, truth_html
 from demo.story_examples import LECTURE, Example
 from demo.story_examples import TASKS as STORIES_OF_TASKS
 from demo.story_hops import hop_sentence, hops_html, most_read
+from demo.story_patterns import known_words
 from demo.story_world import KINDS, Story
 from pipelines import pipeline
 from pipelines.story_reading import read_story
@@ -309,3 +310,5 @@ def test_the_models_are_told_apart_by_how_much_they_learnt_from(answering):
     assert model.choices[0][0] == "Learnt from 1,000 questions a task"
     assert model.visible == (len(TASK.checkpoints) > 1)
     assert _learnt_from("nothing-here") == "nothing-here"
+    words = [known_words(name) for name in TASK.checkpoints]
+    assert words[0] and all(others == words[0] for others in words)  # the builder offers the same ones to all
