@@ -3,12 +3,11 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from .conftest import ROOT
-from .test_browser import SECONDS, browser, context, page, pytestmark  # noqa: F401  the same wish that nothing fails
+from .test_browser import browser, context, page, pytestmark, type_number  # noqa: F401  as there
 
 TEXT, FIRST_CHARACTER = "#char-text .char-text", "#char-text .char-text > * >> nth=0"
 DONE = "#char-next button"
@@ -25,15 +24,7 @@ def tab(page):  # noqa: F811
 
 def set_length(tab, characters):
     tab.click("#char-options >> text=Options of the writing")
-    number, slider = (
-        f"#char-options [aria-label='{kind} for max_new_tokens']" for kind in ("number input", "range slider")
-    )
-    deadline = time.monotonic() + SECONDS
-    while tab.input_value(slider) != str(characters):  # what is typed while the options are still opening gets lost
-        assert time.monotonic() < deadline
-        tab.fill(number, str(characters))
-        tab.keyboard.press("Tab")
-        tab.wait_for_timeout(300)  # the page hears of it a moment later
+    type_number(tab, "max_new_tokens", characters, "#char-options")
 
 
 def write(tab, beginning):

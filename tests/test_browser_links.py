@@ -4,7 +4,7 @@ import pytest
 
 from demo.limits import BUSY
 
-from .test_browser import SENTENCE, at_one_width, browser, context, page  # noqa: F401  the same wish that nothing fails
+from .test_browser import SENTENCE, at_one_width, browser, context, page, type_number  # noqa: F401  as there
 from .test_browser import pytestmark as needs_browser
 
 pytestmark = [*needs_browser, at_one_width]
@@ -23,8 +23,7 @@ def wait_for_link(page, *parts):  # noqa: F811
 def test_a_link_follows_the_inputs_and_opens_the_tab_with_them(page):  # noqa: F811
     wait_for_link(page, "?tab=attention-translation&", "checkpoint=attention-nmt-en-de")
     page.click("text=Options of the search >> visible=true")
-    page.fill("[aria-label='number input for num_beams'] >> visible=true", "7")
-    page.keyboard.press("Tab")
+    type_number(page, "num_beams", 7)
     wait_for_link(page, "num_beams=7")
     page.fill("#source textarea", f"{SENTENCE} & so?")
     wait_for_link(page, "num_beams=7", "text=A+man+in+a+red+shirt+rides+a+horse.+%26+so%3F")
