@@ -7,7 +7,9 @@ in, damaged files and texts come. None of it may cost another request its answer
 
 import argparse
 import asyncio
+import http.client
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -15,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -29,8 +32,9 @@ SHORT = b'{"inputs": "A dog runs now."}'
 
 
 def processes() -> list[psutil.Process]:
-    """Return the server's processes: children of this one, and theirs."""
-    return psutil.Process().children(recursive=True)
+    """Return the server's processes, not those that ask it."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if {"app.py", "serving.worker"} & set(child.cmdline())]
 
 
 def memory() -> dict[str, float]:
@@ -56,24 +60,31 @@ def slope(seen: list[dict]) -> float:
     return 60 * statistics.linear_regression([s["seconds"] for s in half], [s["mebibytes"] for s in half]).slope
 
 
-async def ask_health(address: str, seconds: float) -> list[float]:
-    """Ask whether the service is alive, twice a second; return the milliseconds of each answer."""
-    connections, request, taken = Connections(address), Request("/health", b"", method="GET"), []
+def ask_health(address: str, seconds: float) -> list[float]:
+    """Ask whether the service is alive, twice a second; return the milliseconds of each answer.
+
+    This runs in a process of its own: beside the load it would wait for the load's own reading and writing too.
+    """
+    connection, taken = http.client.HTTPConnection(address.removeprefix("http://")), []
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         asked = time.monotonic()
-        status, _ = await connections.send(request)
-        taken.append(1000 * (time.monotonic() - asked) if status == 200 else float("inf"))
-        await asyncio.sleep(0.5)
-    connections.close()
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        response.read()
+        taken.append(1000 * (time.monotonic() - asked) if response.status == 200 else float("inf"))
+        time.sleep(0.5)
+    connection.close()
     return taken
 
 
 async def soak(address: str, requests: list[Request], rate: float, seconds: float, folder: Path) -> dict:
     """Keep a load up and watch."""
-    outcomes, seen, health = await asyncio.gather(
-        open_loop(address, requests, rate, seconds), watch(folder, seconds), ask_health(address, seconds)
-    )
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
+        asking = asyncio.get_running_loop().run_in_executor(apart, ask_health, address, seconds)
+        outcomes, seen, health = await asyncio.gather(
+            open_loop(address, requests, rate, seconds), watch(folder, seconds), asking
+        )
     return {
         "rate": round(rate, 2),
         "row": row("soak", f"{rate:.1f}/s, {seconds:.0f} s", outcomes),
