@@ -130,6 +130,34 @@ class AttentionNmtDecoder(nn.Module):
         readout = self._read_out(torch.cat([seen.hidden[-1], embedded, context], dim=-1))
         return DecoderState(recurrent, readout, state.num_steps + 1), weights
 
+    @property
+    def can_unroll(self) -> bool:
+        """Whether no step reads what the attention of the last one saw."""
+        return not (self.input_feeding or self.queries_previous_state)
+
+    def unroll(
+        self, embedded: Tensor, state: DecoderState, memory: SourceMemory
+    ) -> tuple[DecoderState, Tensor, Tensor]:
+        """Read many pieces at once, where `can_unroll`: the same as `step` again and again.
+
+        Args:
+            embedded: float (batch, target, embedding_size).
+            state: the state before the first piece, one row a source.
+            memory: the sources.
+
+        Returns:
+            The state after the last piece; the read-outs, float (batch, target, embedding_size); and the attention,
+            float (batch, target, source).
+        """
+        outputs, recurrent = self.cells.unroll(embedded, state.recurrent)
+        context, weights = self.attention(
+            outputs.flatten(0, 1), memory.annotations, memory.projected_annotations, memory.mask
+        )
+        shape = outputs.shape[:2]
+        readouts = self._read_out(torch.cat([outputs, embedded, context.unflatten(0, shape)], dim=-1))
+        after = DecoderState(recurrent, readouts[:, -1], state.num_steps + shape[1])
+        return after, readouts, weights.unflatten(0, shape)
+
     def _attend(self, recurrent: RecurrentState, memory: SourceMemory) -> tuple[Tensor, Tensor]:
         return self.attention(recurrent.hidden[-1], memory.annotations, memory.projected_annotations, memory.mask)
 

@@ -8,8 +8,7 @@ Names of dimensions: as in decoding.py.
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,14 @@ class BeamHistory:
     """Grows by one attention and one step for each position."""
 
     def __init__(self) -> None:
-        self._attentions: list[Tensor] = []
-        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._attentions: list[np.ndarray] = []
+        self._steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def add_attention(self, attention: Tensor) -> None:
+    def add_attention(self, attention: np.ndarray) -> None:
         """Note where each beam looked before its next token: float (batch, beams, source)."""
-        self._attentions.append(attention.cpu())
+        self._attentions.append(attention)
 
-    def add_step(self, token_ids: Tensor, parents: Tensor, log_probabilities: Tensor) -> None:
+    def add_step(self, token_ids: np.ndarray, parents: np.ndarray, log_probabilities: np.ndarray) -> None:
         """Note each new beam's token, the beam that it continues, and the token's log-probability.
 
         Args:
@@ -45,9 +44,9 @@ class BeamHistory:
             parents: int64 (batch, beams).
             log_probabilities: float (batch, beams).
         """
-        self._steps.append((token_ids.cpu(), parents.cpu(), log_probabilities.cpu()))
+        self._steps.append((token_ids, parents, log_probabilities))
 
-    def trace(self, item: int, end: FinishedBeam) -> tuple[list[int], list[float], Tensor]:
+    def trace(self, item: int, end: FinishedBeam) -> tuple[list[int], list[float], np.ndarray]:
         """Walk back from a hypothesis' end.
 
         Args:
@@ -66,4 +65,4 @@ class BeamHistory:
             log_probabilities.append(float(scores[item, beam]))
             beam = int(parents[item, beam])
             attentions.append(self._attentions[position][item, beam])
-        return token_ids[::-1], log_probabilities[::-1], torch.stack(attentions[::-1])
+        return token_ids[::-1], log_probabilities[::-1], np.stack(attentions[::-1])

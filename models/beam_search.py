@@ -1,146 +1,178 @@
 """Beam search for every family that writes its answer token by token.
 
-The rules of finishing and stopping are those of transformers' `generate`, with which tests compare.
+The rules of finishing and stopping are those of transformers' `generate`, with which tests compare. What the network
+computes is behind `TokenStepper`; the search itself handles a few numbers for each hypothesis, in NumPy, where small
+operations cost least.
 
 Names of dimensions in this file:
     batch       inputs
     beams       hypotheses of an input that are still growing
     rows        batch * beams; an input's beams lie side by side
+    count       candidates for a hypothesis' next token
     vocabulary  tokens
     source      positions that the attention weighs
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor
 
 from .beam_history import BeamHistory, FinishedBeam
-from .decoding import DecoderState, DecodingOptions, Hypothesis, StepFunction, coverage_penalty
+from .decoding import DecodingOptions, Hypothesis, coverage_penalty
+from .token_stepper import Candidates, TokenStepper
 
 
 def beam_search(
-    step: StepFunction, state: DecoderState, mask: Tensor, options: DecodingOptions, config: PreTrainedConfig
+    stepper: TokenStepper, mask: Tensor, options: DecodingOptions, config: PreTrainedConfig
 ) -> list[list[Hypothesis]]:
     """Find the best hypotheses of each input; one beam is greedy search.
 
     Args:
-        step: the network.
-        state: its state before the first token, `num_beams` rows an input.
+        stepper: the network before the first token, with `num_beams` rows an input.
         mask: bool (batch, source), True on real positions.
         options: how to search.
-        config: names the start and the end token.
+        config: names the start and the end token, and how many tokens there are.
 
     Returns:
         For each input at most `num_return_sequences` hypotheses, best first.
     """
-    search = _BeamSearch(mask, options, config)
-    tokens = mask.new_full((mask.shape[0] * options.num_beams,), config.decoder_start_token_id, dtype=torch.long)
+    search = _BeamSearch(mask.cpu().numpy(), options, config)
+    tokens, rows = np.full(mask.shape[0] * options.num_beams, config.decoder_start_token_id), None
+    count = min(2 * options.num_beams, config.vocab_size)  # enough are left when every beam could end
     for position in range(options.max_new_tokens):
-        logits, state, attention = step(tokens, state)
-        tokens, rows = search.advance(position, logits, attention)
-        if all(search.done):
+        candidates = stepper.advance(tokens, rows, count, search.forbidden(position))
+        tokens, rows = search.advance(position, candidates)
+        if search.all_done:
             break
-        state = state.select(rows)
     return search.hypotheses()
 
 
 class _BeamSearch:
     """The bookkeeping of one call of `beam_search`."""
 
-    def __init__(self, mask: Tensor, options: DecodingOptions, config: PreTrainedConfig):
+    def __init__(self, mask: np.ndarray, options: DecodingOptions, config: PreTrainedConfig):
         self.mask = mask
         self.options = options
         self.end_token_id = config.eos_token_id
+        self.vocab_size = config.vocab_size
         batch_size, beams = mask.shape[0], options.num_beams
-        self.first_rows = torch.arange(batch_size, device=mask.device).unsqueeze(1) * beams
-        self.running_scores: Tensor | None = None
-        self.coverage = torch.zeros(batch_size, beams, mask.shape[1], device=mask.device)
-        self.written = mask.new_full((batch_size * beams, 1), config.decoder_start_token_id, dtype=torch.long)
+        self.items = np.arange(batch_size)[:, None]
+        self.running_scores: np.ndarray | None = None
+        self.coverage = np.zeros((batch_size, beams, mask.shape[1]), np.float32)
+        self.written = np.full((batch_size * beams, 1), config.decoder_start_token_id)
         self.history = BeamHistory()
         self.finished: list[list[FinishedBeam]] = [[] for _ in range(batch_size)]
         self.done = [False] * batch_size
+        self.masks: dict[tuple[int, ...], np.ndarray | None] = {}
 
-    def advance(self, position: int, logits: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def all_done(self) -> bool:
+        """Whether no growing hypothesis can beat what was found."""
+        return all(self.done)
+
+    def forbidden(self, position: int) -> np.ndarray | None:
+        """Return minus infinity at every token that must not come next and 0 elsewhere.
+
+        Args:
+            position: tokens written so far.
+
+        Returns:
+            float32 (rows or 1, vocabulary), or None where every token may come.
+        """
+        options = self.options
+        if position < len(options.prefix_ids):
+            mask = np.full((1, self.vocab_size), -np.inf, np.float32)
+            mask[0, options.prefix_ids[position]] = 0.0
+            return mask
+        banned = tuple(options.suppress_tokens)
+        if position < options.min_new_tokens:
+            banned += (self.end_token_id,)
+        if banned not in self.masks:
+            self.masks[banned] = _mask_of(banned, self.vocab_size)
+        mask = self.masks[banned]
+        if options.no_repeat_ngram_size:
+            allowed = torch.zeros(len(self.written), self.vocab_size)
+            repeated = NoRepeatNGramLogitsProcessor(options.no_repeat_ngram_size)(
+                torch.from_numpy(self.written), allowed
+            ).numpy()
+            return repeated if mask is None else repeated + mask
+        return mask
+
+    def advance(self, position: int, candidates: Candidates) -> tuple[np.ndarray, np.ndarray | None]:
         """Extend every hypothesis by one token.
 
         Args:
             position: tokens written so far.
-            logits: (rows, vocabulary).
-            attention: (rows, source).
+            candidates: for every hypothesis' next token.
 
         Returns:
-            The new tokens and the rows that they continue, both int64 (rows).
+            The new tokens, int64 (rows), and the rows that they continue, int64 (rows), None where each continues
+            its own.
         """
-        beams = self.options.num_beams
-        scores, tokens, parents, log_probabilities = self._candidates(position, logits)
-        attention = attention.view(self.coverage.shape).float()
-        self.coverage = self.coverage + attention
+        batch_size, beams = self.mask.shape[0], self.options.num_beams
+        scores, tokens, parents, log_probabilities = self._best(candidates)
+        attention = candidates.attention.reshape(batch_size, beams, -1)
+        if self.options.coverage_penalty:
+            self.coverage = self.coverage + attention
         self.history.add_attention(attention)
 
         length_is_out = position + 1 == self.options.max_new_tokens
-        ends = torch.ones_like(tokens, dtype=torch.bool) if length_is_out else tokens == self.end_token_id
+        ends = np.ones_like(tokens, dtype=bool) if length_is_out else tokens == self.end_token_id
         self._finish(position, ends[:, :beams], scores, tokens, parents, log_probabilities)
 
-        keep = scores.masked_fill(ends, float("-inf")).topk(beams, dim=1).indices
-        self.running_scores = scores.masked_fill(ends, float("-inf")).gather(1, keep)
-        parents, tokens = parents.gather(1, keep), tokens.gather(1, keep)
-        self.history.add_step(tokens, parents, log_probabilities.gather(1, keep))
+        if ends.any():  # what goes on comes first, in its order
+            keep = np.argsort(ends, axis=1, kind="stable")[:, :beams]
+            self.running_scores = np.where(ends, -np.inf, scores)[self.items, keep].astype(scores.dtype)
+            parents, tokens, log_probabilities = (
+                values[self.items, keep] for values in (parents, tokens, log_probabilities)
+            )
+        else:
+            self.running_scores = scores[:, :beams]
+            parents, tokens, log_probabilities = (values[:, :beams] for values in (parents, tokens, log_probabilities))
+        self.history.add_step(tokens, parents, log_probabilities)
         self._stop(position + 1)
+        return tokens.ravel(), self._continued(parents, tokens)
 
-        rows = (self.first_rows + parents).flatten()
-        self.coverage = self.coverage.flatten(0, 1)[rows].view(self.coverage.shape)
+    def _continued(self, parents: np.ndarray, tokens: np.ndarray) -> np.ndarray | None:
+        """Return the rows that the beams continue, and let what is kept for each beam follow."""
+        rows = None if self.options.num_beams == 1 else (self.items * self.options.num_beams + parents).ravel()
+        if rows is not None and self.options.coverage_penalty:
+            self.coverage = self.coverage.reshape(len(rows), -1)[rows].reshape(self.coverage.shape)
         if self.options.no_repeat_ngram_size:
-            self.written = torch.cat([self.written[rows], tokens.view(-1, 1)], dim=1)
-        return tokens.flatten(), rows
+            written = self.written if rows is None else self.written[rows]
+            self.written = np.concatenate([written, tokens.reshape(-1, 1)], axis=1)
+        return rows
 
-    def _candidates(self, position: int, logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return scores, tokens, parents and log-probabilities, (batch, 2 * beams), best first.
-
-        Twice as many as there are beams, so that enough are left when every beam could end.
-        """
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        normaliser = logits.logsumexp(dim=-1, keepdim=True)
-        count = min(2 * self.options.num_beams, logits.shape[-1])
-        best_logits, tokens = self._allowed(position, logits).topk(count, dim=-1)
-        log_probabilities = (best_logits - normaliser).view(-1, self.options.num_beams, count)
+    def _best(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return scores, tokens, parents and log-probabilities, (batch, 2 * beams), best first."""
+        batch_size, beams = self.mask.shape[0], self.options.num_beams
+        log_probabilities = candidates.log_probabilities.reshape(batch_size, beams, -1)
+        count = log_probabilities.shape[2]
         if self.running_scores is None:  # all beams of an input are the same so far: only the first counts
-            self.running_scores = log_probabilities.new_full(log_probabilities.shape[:2], float("-inf"))
+            self.running_scores = np.full((batch_size, beams), -np.inf, log_probabilities.dtype)
             self.running_scores[:, 0] = 0.0
-        totals = (log_probabilities + self.running_scores.unsqueeze(-1)).flatten(1)
-        scores, best = totals.topk(min(2 * self.options.num_beams, totals.shape[1]), dim=1)
-        tokens = tokens.view(totals.shape).gather(1, best)
-        return scores, tokens, best // count, log_probabilities.flatten(1).gather(1, best)
-
-    def _allowed(self, position: int, logits: Tensor) -> Tensor:
-        """Return the logits with minus infinity at every token that must not come next."""
-        options = self.options
-        if position < len(options.prefix_ids):
-            forced = torch.full_like(logits, float("-inf"))
-            forced[:, options.prefix_ids[position]] = logits[:, options.prefix_ids[position]]
-            return forced
-        banned = [
-            *options.suppress_tokens,
-            *([self.end_token_id] if position < options.min_new_tokens else []),
-        ]
-        if banned:
-            logits = logits.index_fill(1, torch.tensor(banned, device=logits.device), float("-inf"))
-        if options.no_repeat_ngram_size:
-            logits = NoRepeatNGramLogitsProcessor(options.no_repeat_ngram_size)(self.written, logits)
-        return logits
+        totals = (log_probabilities + self.running_scores[:, :, None]).reshape(batch_size, -1)
+        best = np.argsort(-totals, axis=1, kind="stable")[:, : 2 * beams]
+        tokens = candidates.token_ids.reshape(batch_size, -1)[self.items, best]
+        log_probabilities = log_probabilities.reshape(batch_size, -1)[self.items, best]
+        return totals[self.items, best], tokens, best // count, log_probabilities
 
     def _finish(
         self,
         position: int,
-        ends: Tensor,
-        scores: Tensor,
-        tokens: Tensor,
-        parents: Tensor,
-        log_probabilities: Tensor,
+        ends: np.ndarray,
+        scores: np.ndarray,
+        tokens: np.ndarray,
+        parents: np.ndarray,
+        log_probabilities: np.ndarray,
     ) -> None:
         """Put every candidate that ends among its input's finished hypotheses, of which the best stay."""
+        if not ends.any():
+            return
         denominator = self.options.denominator(position + 1)
-        for item, rank in (ends & scores[:, : ends.shape[1]].isfinite()).nonzero().tolist():
+        for item, rank in np.argwhere(ends & np.isfinite(scores[:, : ends.shape[1]])).tolist():
             if self.done[item]:
                 continue
             parent, total = int(parents[item, rank]), float(scores[item, rank])
@@ -164,7 +196,7 @@ class _BeamSearch:
         if self.options.coverage_penalty == 0.0:
             return 0.0
         received = self.coverage[item, beam][self.mask[item]]
-        return coverage_penalty(received, self.options.coverage_penalty)
+        return coverage_penalty(torch.from_numpy(received), self.options.coverage_penalty)
 
     def _stop(self, length: int) -> None:
         """Mark the inputs whose finished hypotheses no growing one can beat any more."""
@@ -172,16 +204,17 @@ class _BeamSearch:
         reachable = (
             options.max_new_tokens if options.early_stopping == "never" and options.length_penalty > 0 else length
         )
-        best_running = (self.running_scores[:, 0] / options.denominator(reachable)).tolist()
+        denominator = options.denominator(reachable)
         for item, finished in enumerate(self.finished):
             if len(finished) < options.num_beams:
                 continue
             first_ones_do = options.early_stopping is True or options.num_beams == 1
-            self.done[item] = self.done[item] or first_ones_do or best_running[item] <= finished[-1].score
+            best_running = float(self.running_scores[item, 0]) / denominator
+            self.done[item] = self.done[item] or first_ones_do or best_running <= finished[-1].score
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Read every input's finished hypotheses off the history."""
-        lengths = self.mask.sum(dim=1).tolist()
+        lengths = self.mask.sum(axis=1).tolist()
         return [
             [self._hypothesis(item, beam, lengths[item]) for beam in finished[: self.options.num_return_sequences]]
             for item, finished in enumerate(self.finished)
@@ -189,6 +222,13 @@ class _BeamSearch:
 
     def _hypothesis(self, item: int, beam: FinishedBeam, source_length: int) -> Hypothesis:
         token_ids, log_probabilities, attention = self.history.trace(item, beam)
-        return Hypothesis(
-            token_ids, log_probabilities, attention[:, :source_length], beam.score, dict(beam.score_parts)
-        )
+        attention = torch.from_numpy(attention[:, :source_length].copy())
+        return Hypothesis(token_ids, log_probabilities, attention, beam.score, dict(beam.score_parts))
+
+
+def _mask_of(banned: tuple[int, ...], vocab_size: int) -> np.ndarray | None:
+    if not banned:
+        return None
+    mask = np.zeros((1, vocab_size), np.float32)
+    mask[0, list(banned)] = -np.inf
+    return mask

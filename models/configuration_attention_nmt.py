@@ -21,8 +21,11 @@ class AttentionNmtConfig(PreTrainedConfig):
     attribute_map = {"num_hidden_layers": "decoder_layers"}
 
     source_language: str = ""
-    """Such as "en"; empty where it is not known."""
+    """Such as "en"; empty where it is not known, or where there are `directions`."""
     target_language: str = ""
+    directions: list[str] | None = None
+    """Such as ["en-de", "de-en"], of a network for several languages: the source then begins with the token of the
+    language that is to be written, such as "<2de>" (Johnson et al. 2016, arXiv:1611.04558)."""
     vocab_size: int = 8000
     """Pieces of the joint source and target vocabulary."""
     embedding_size: int = 256
@@ -69,3 +72,6 @@ class AttentionNmtConfig(PreTrainedConfig):
         check_choice("cell_type", self.cell_type, ("gru", "lstm"))
         check_choice("attention_query", self.attention_query, ("previous_state", "current_state"))
         check_choice("readout_activation", self.readout_activation, ("tanh", "maxout"))
+        for direction in self.directions or ():
+            if len(direction.split("-")) != 2:
+                raise ValueError(f'directions must be such as "en-de"; got {direction!r}.')

@@ -10,14 +10,12 @@ Names of dimensions in this file:
     source      positions that the attention weighs
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal, Protocol, Self
 
-import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedConfig
+from transformers import GenerationConfig
 
 
 class DecoderState(Protocol):
@@ -96,49 +94,3 @@ def coverage_penalty(received: Tensor, weight: float) -> float:
         At most 0; a position counts as having received at least 1e-6.
     """
     return weight * float(received.clamp(min=1e-6, max=1.0).log().sum())
-
-
-def score_targets(
-    step: StepFunction,
-    state: DecoderState,
-    mask: Tensor,
-    targets: list[list[int]],
-    options: DecodingOptions,
-    config: PreTrainedConfig,
-) -> list[Hypothesis]:
-    """Score given answers, one for each input, as `beam_search` scores those that it finds.
-
-    Args:
-        step: the network.
-        state: its state before the first token, one row an input.
-        mask: bool (batch, source), True on real positions.
-        targets: each input's tokens, at least one, the end included.
-        options: the penalties.
-        config: names the start token.
-    """
-    longest = max(len(target) for target in targets)
-    padded = torch.tensor([target + [0] * (longest - len(target)) for target in targets], device=mask.device)
-    tokens = mask.new_full((len(targets),), config.decoder_start_token_id, dtype=torch.long)
-    log_probabilities, attentions = [], []
-    for next_tokens in padded.unbind(dim=1):
-        logits, state, attention = step(tokens, state)
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        log_probabilities.append(logits.log_softmax(dim=-1).gather(1, next_tokens.unsqueeze(1)).squeeze(1))
-        attentions.append(attention.float())
-        tokens = next_tokens
-    lengths = zip(mask.sum(dim=1).tolist(), map(len, targets), strict=True)
-    attention = torch.stack(attentions, dim=1).cpu()
-    token_scores = torch.stack(log_probabilities, dim=1).cpu()
-    return [
-        _scored(targets[item], token_scores[item, :target], attention[item, :target, :source], options)
-        for item, (source, target) in enumerate(lengths)
-    ]
-
-
-def _scored(token_ids: list[int], log_probabilities: Tensor, attention: Tensor, options: DecodingOptions) -> Hypothesis:
-    total, denominator = math.fsum(log_probabilities.tolist()), options.denominator(len(token_ids))
-    coverage = 0.0
-    if options.coverage_penalty != 0.0:
-        coverage = coverage_penalty(attention.sum(dim=0), options.coverage_penalty)
-    parts = {"log_probability": total, "length_denominator": denominator, "coverage_penalty": coverage}
-    return Hypothesis(token_ids, log_probabilities.tolist(), attention, total / denominator + coverage, parts)

@@ -23,9 +23,11 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from .attention_decoder import AttentionNmtDecoder, DecoderState, SourceMemory
 from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
-from .decoding import DecodingOptions, Hypothesis, StepFunction, score_targets
+from .decoding import DecodingOptions, Hypothesis
 from .recurrent import BidirectionalEncoder
 from .recurrent_generation import RecurrentGenerationMixin
+from .target_scoring import score_targets
+from .token_stepper import TorchStepper
 
 
 class AttentionNmtEncoder(nn.Module):
@@ -158,19 +160,29 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
 
         state = self.decoder.initial_state(memory) if past_key_values is None else past_key_values
         embedded = self.decoder.embed(decoder_input_ids)
+        if self.decoder.can_unroll:
+            state, readouts, attention = self.decoder.unroll(embedded, state, memory)
+        else:
+            state, readouts, attention = self._step_by_step(embedded, state, memory)
+        logits = self.output_projection(readouts)
+        return Seq2SeqLMOutput(
+            loss=None if labels is None else self._loss(logits, labels),
+            logits=logits,
+            past_key_values=state if use_cache else None,
+            cross_attentions=(attention,),
+            encoder_last_hidden_state=annotations,
+        )
+
+    def _step_by_step(
+        self, embedded: Tensor, state: DecoderState, memory: SourceMemory
+    ) -> tuple[DecoderState, Tensor, Tensor]:
+        """Read pieces one after the other: the state after them, their read-outs, and what each looked at."""
         readouts, attentions = [], []
         for piece in embedded.unbind(dim=1):
             state, attention = self.decoder.step(piece, state, memory)
             readouts.append(state.readout)
             attentions.append(attention)
-        logits = self.output_projection(torch.stack(readouts, dim=1))
-        return Seq2SeqLMOutput(
-            loss=None if labels is None else self._loss(logits, labels),
-            logits=logits,
-            past_key_values=state if use_cache else None,
-            cross_attentions=(torch.stack(attentions, dim=1),),
-            encoder_last_hidden_state=annotations,
-        )
+        return state, torch.stack(readouts, dim=1), torch.stack(attentions, dim=1)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         smoothing = self.config.label_smoothing if self.training else 0.0
@@ -194,9 +206,8 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
             For each source `num_return_sequences` hypotheses, best first.
         """
         options = DecodingOptions.with_defaults(self.generation_config, **options)
-        memory = self.decoder.prepare(self.encoder(input_ids, attention_mask)[0], attention_mask.bool())
-        state = self.decoder.initial_state(memory, rows_per_source=options.num_beams)
-        return beam_search(self._step_function(memory), state, memory.mask, options, self.config)
+        stepper = self._stepper(input_ids, attention_mask, options.num_beams)
+        return beam_search(stepper, attention_mask.bool(), options, self.config)
 
     @torch.inference_mode()
     def score(
@@ -211,18 +222,18 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
             **options: the penalties among `DecodingOptions`; `generation_config` has the others.
         """
         options = DecodingOptions.with_defaults(self.generation_config, **options)
-        memory = self.decoder.prepare(self.encoder(input_ids, attention_mask)[0], attention_mask.bool())
-        state = self.decoder.initial_state(memory)
-        return score_targets(self._step_function(memory), state, memory.mask, target_ids, options, self.config)
+        stepper = self._stepper(input_ids, attention_mask, 1)
+        return score_targets(stepper, attention_mask.bool(), target_ids, options, self.config)
 
-    def _step_function(self, memory: SourceMemory) -> StepFunction:
-        """Bind the sources: (piece ids (rows), state) to (logits (rows, vocabulary), state, attention)."""
+    def _stepper(self, input_ids: Tensor, attention_mask: Tensor, rows_per_source: int) -> TorchStepper:
+        """Read the sources and stand before the first piece, with so many rows for each."""
+        memory = self.decoder.prepare(self.encoder(input_ids, attention_mask)[0], attention_mask.bool())
 
         def step(token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor]:
             state, attention = self.decoder.step(self.decoder.embed(token_ids), state, memory)
             return self.output_projection(state.readout), state, attention
 
-        return step
+        return TorchStepper(step, self.decoder.initial_state(memory, rows_per_source), input_ids.device)
 
     def prepare_inputs_for_generation(
         self,

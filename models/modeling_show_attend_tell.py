@@ -26,9 +26,11 @@ from .beam_search import beam_search
 from .caption_decoder import CaptionState, Glance, GridMemory, ShowAttendTellDecoder
 from .caption_losses import doubly_stochastic_penalty, hard_attention_loss
 from .configuration_show_attend_tell import ShowAttendTellConfig
-from .decoding import DecodingOptions, Hypothesis, StepFunction, score_targets
+from .decoding import DecodingOptions, Hypothesis, StepFunction
 from .image_encoder import ImageEncoder
 from .recurrent_generation import RecurrentGenerationMixin
+from .target_scoring import score_targets
+from .token_stepper import TorchStepper
 
 BASELINE_DECAY = 0.9
 """Of the moving average that hard attention's reward is compared with (section 4.1)."""
@@ -227,7 +229,8 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         grid = self._grid(pixel_values, encoder_features, None)
         memory = self.decoder.prepare(grid)
         state = self.decoder.initial_state(memory, rows_per_picture=options.num_beams)
-        found = beam_search(self._step_function(memory), state, _all_places(memory), options, self.config)
+        stepper = TorchStepper(self._step_function(memory), state, grid.device)
+        found = beam_search(stepper, _all_places(memory), options, self.config)
         return [[_on_grid(hypothesis, grid) for hypothesis in hypotheses] for hypotheses in found]
 
     @torch.no_grad()
@@ -270,7 +273,8 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         grid = self._grid(pixel_values, None, None)
         memory = self.decoder.prepare(grid)
         state, places = self.decoder.initial_state(memory), _all_places(memory)
-        scored = score_targets(self._step_function(memory), state, places, target_ids, options, self.config)
+        stepper = TorchStepper(self._step_function(memory), state, grid.device)
+        scored = score_targets(stepper, places, target_ids, options, self.config)
         return [_on_grid(hypothesis, grid) for hypothesis in scored]
 
     def _step_function(self, memory: GridMemory) -> StepFunction:

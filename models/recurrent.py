@@ -119,3 +119,29 @@ class RecurrentCells(nn.Module):
                 inputs = cell(inputs, state.hidden[layer])
             hidden.append(inputs)
         return RecurrentState(hidden=tuple(hidden), memory=tuple(memory))
+
+    def unroll(self, inputs: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """Advance by many steps whose inputs are all known: what `forward` does, several times as fast in training.
+
+        Args:
+            inputs: float (rows, time, features).
+            state: the state before the first step.
+
+        Returns:
+            The last layer's outputs, float (rows, time, hidden), and the state after the last step.
+        """
+        hidden, memory = [], []
+        for layer, cell in enumerate(self.cells):
+            if layer > 0:
+                inputs = self.dropout(inputs)
+            weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+            options = {"has_biases": True, "num_layers": 1, "dropout": 0.0, "train": self.training}
+            options |= {"bidirectional": False, "batch_first": True}
+            first = state.hidden[layer].unsqueeze(0)
+            if self.has_memory:
+                inputs, last, cells = torch.lstm(inputs, (first, state.memory[layer].unsqueeze(0)), weights, **options)
+                memory.append(cells.squeeze(0))
+            else:
+                inputs, last = torch.gru(inputs, first, weights, **options)
+            hidden.append(last.squeeze(0))
+        return inputs, RecurrentState(hidden=tuple(hidden), memory=tuple(memory))

@@ -35,23 +35,18 @@ OURS = set(MAY_IMPORT)
 # A demo draws and a server passes on what a pipeline answers; neither computes.
 MUST_NOT_IMPORT = {"demo": {"torch", "transformers"}, "serving": {"torch"}}
 
-# Whoever loads a published checkpoint must have these, and need have nothing else.
-COPIED_FILES_MAY_IMPORT = {"torch", "transformers", "huggingface_hub"}
+# Whoever loads a published checkpoint must have these, and need have nothing else; transformers brings NumPy.
+COPIED_FILES_MAY_IMPORT = {"torch", "transformers", "huggingface_hub", "numpy"}
 
-# These read pictures and sound: transformers' own image and audio classes need arrays too.
+# These read pictures and sound.
 FURTHER_IMPORTS = {
-    "pipelines/image_input.py": {"PIL", "numpy"},
-    "pipelines/image_decoding.py": {"PIL", "numpy"},
-    "pipelines/image_colours.py": {"PIL", "numpy"},
-    "pipelines/image_headers.py": {"PIL", "numpy"},
-    "models/feature_extraction_blstm_ctc.py": {"numpy"},
-    "pipelines/audio_input.py": {"numpy"},
-    "pipelines/audio_decoding.py": {"numpy", "soundfile"},
-    "pipelines/audio_waveform.py": {"numpy", "soxr"},
+    "pipelines/image_input.py": {"PIL"},
+    "pipelines/image_decoding.py": {"PIL"},
+    "pipelines/image_colours.py": {"PIL"},
+    "pipelines/image_headers.py": {"PIL"},
+    "pipelines/audio_decoding.py": {"soundfile"},
+    "pipelines/audio_waveform.py": {"soxr"},
     "pipelines/ctc_beam_search.py": {"ctc_beam_decoder"},
-    "pipelines/long_audio.py": {"numpy"},
-    "pipelines/speech_reading.py": {"numpy"},
-    "pipelines/speech_streaming.py": {"numpy"},
 }
 
 COPIED_FOLDERS = ("models", "pipelines")
@@ -207,7 +202,7 @@ def test_copied_files_hide_no_other_module(path):
         ("models/example.py", "from models.attention import Attention", "does not exist where"),
         ("models/example.py", "import models.attention", "does not exist where"),
         ("models/example.py", "import tasks", "does not exist where"),
-        ("models/example.py", "import json, numpy", "numpy is not installed"),
+        ("models/example.py", "import json, scipy", "scipy is not installed"),
         ("models/example.py", "def run():\n    import safetensors.torch", "safetensors is not installed"),
         ("pipelines/image_input.py", "import cv2", "cv2 is not installed"),
         ("pipelines/pipeline_example.py", "from PIL import Image", "PIL is not installed"),

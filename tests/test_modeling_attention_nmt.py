@@ -26,6 +26,7 @@ VARIANTS = [
     {"cell_type": "lstm", "decoder_layers": 2, **PAPER},
     {"attention_query": "previous_state", "input_feeding": True},
     {"input_feeding": False, "tie_word_embeddings": False},
+    {"input_feeding": False, "cell_type": "lstm", "decoder_layers": 2},
 ]
 
 

@@ -46,6 +46,9 @@ def test_cells_stepped_equal_a_layer_over_the_sequence(cell_type):
         outputs.append(state.hidden[-1])
 
     torch.testing.assert_close(torch.stack(outputs, dim=1), layers(inputs)[0])
+    unrolled, after = cells.unroll(inputs, cells.initial_state(torch.zeros(2, 4)))
+    torch.testing.assert_close(unrolled, layers(inputs)[0])
+    torch.testing.assert_close(after.hidden + after.memory, state.hidden + state.memory)
 
 
 def test_selected_rows_go_on_as_if_they_were_alone():

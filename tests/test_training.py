@@ -18,13 +18,14 @@ from pipelines import pipeline
 from training import evaluate
 from training.attention_nmt import Collator, Recipe, translate_lines
 from training.attention_nmt_evaluation import Evaluation
+from training.directed_text import Pair, load_directions
 from training.length_buckets import LengthBucketSampler
-from training.parallel_text import load_split
+from training.parallel_text import ParallelSplit, load_split
 from training.translation_metrics import bleu_by_length, corpus_scores
 
 from .tiny import SENTENCES, attention_nmt_model, sentencepiece_tokenizer
 
-PAIRS = list(zip(SENTENCES[:3], SENTENCES[3:], strict=True))
+PAIRS = [Pair(*both) for both in zip(SENTENCES[:3], SENTENCES[3:], strict=True)]
 SMALL = {
     "vocab_size": 60,
     "embedding_size": 16,
@@ -46,7 +47,7 @@ def published(tmp_path_factory) -> Path:
             text = "".join(f"{pair[side]}\n" for pair in PAIRS * times)
             (folder / f"{split}.{language}.gz").write_bytes(gzip.compress(text.encode()))
     (folder / "val.en.gz").unlink()
-    (folder / "val.en").write_text("".join(f"{source}\n" for source, _ in PAIRS * 2))
+    (folder / "val.en").write_text("".join(f"{pair.source}\n" for pair in PAIRS * 2))
     return folder
 
 
@@ -120,6 +121,54 @@ def test_the_same_seed_gives_the_same_model_and_a_resumed_run_too(published, tmp
         torch.testing.assert_close(tensor, _tensors(parts)[name])
 
 
+@pytest.fixture
+def tatoeba(tmp_path) -> Path:
+    """Write a folder in the form of Tatoeba's sentence pairs, two languages with English."""
+    folder = tmp_path / "tatoeba"
+    folder.mkdir()
+    for code, greeting in (("deu", "Hallo"), ("fra", "Salut")):
+        held_out = {"val": [("Hello, Tom!", f"{greeting}, Tom!")], "test": [("Hi, Ann.", f"{greeting}, Ann.")]}
+        train = [(f"Hello number {index}.", f"{greeting} Nummer {index}.") for index in range(12)]
+        train += [("Hey Tom!", f"{greeting} Tom."), ("Ann, hello.", f"{greeting.lower()} Ann")]
+        for split, rows in (held_out | {"train": train}).items():
+            text = "".join(f"{english}\t{other}\n" for english, other in rows)
+            (folder / f"eng-{code}.{split}.tsv.gz").write_bytes(gzip.compress(text.encode()))
+    return folder
+
+
+def test_tatoeba_is_read_in_both_directions_without_what_is_held_out(tatoeba):
+    forth, back = (load_split([str(tatoeba)], "train", *languages) for languages in (("en", "fr"), ("fr", "en")))
+    assert (forth.sources[3], forth.targets[3]) == ("Hello number 3.", "Salut Nummer 3.")
+    assert (back.sources, back.targets) == (forth.targets, forth.sources)
+    assert len(forth) == 12  # two of 14 say in French what is in the other splits
+    assert load_split([str(tatoeba)], "test", "de", "en") == ParallelSplit(["Hallo, Ann."], ["Hi, Ann."])
+    with pytest.raises(ValueError, match="English and one of de, fr; got de-fr"):
+        load_split([str(tatoeba)], "train", "de", "fr")
+    with pytest.raises(FileNotFoundError, match=r"neither eng-deu\.val\.tsv nor"):
+        (tatoeba / "eng-deu.val.tsv.gz").unlink()
+        load_split([str(tatoeba)], "validation", "en", "de")
+
+
+def test_one_network_learns_several_directions_of_several_corpora(published, tatoeba, tmp_path):
+    output = tmp_path / "several"
+    several = arguments(published, output, epochs=1, input_feeding=False, evaluations_per_epoch=2)
+    place = several.index("--data") + 2
+    several[place:place] = [str(tatoeba)]
+    command.main(["attention-translation", *several, "--directions", "en-de", "de-en"])
+    facts = json.loads((output / "training.json").read_text())
+    assert facts["data"]["train"]["tatoeba_de_en"]["lines"] == 12 and facts["options"]["data"][1] == "tatoeba"
+    assert [entry["step"] for entry in facts["learning_curve"]] == [9, 18]  # of 72 pairs, 4 a step
+    assert {"eval_bleu", "eval_bleu_tatoeba_en_de"} <= facts["learning_curve"][0].keys()
+    pipe = pipeline("attention-translation", model=str(output), device="cpu")
+    assert pipe.model.config.directions == ["en-de", "de-en"] and not pipe.model.config.input_feeding
+    assert pipe.tokenizer.encode_source("Hi.", "de")[0] == pipe.tokenizer.sp_model.piece_to_id("<2de>") != 3
+    assert "<2de>" not in pipe.tokenizer.tokenize("<2de> Hi.")  # what somebody types is text
+    with pytest.raises(ValueError, match="no token for the language 'fr'"):
+        pipe.tokenizer.encode_source("Hi.", "fr")
+    with pytest.raises(ValueError, match="Name the folders"):
+        load_directions(None, "train", ["en-de"])
+
+
 def test_the_command_names_its_tasks(capsys):
     with pytest.raises(SystemExit):
         command.main(["translation"])
@@ -128,7 +177,7 @@ def test_the_command_names_its_tasks(capsys):
 
 def test_files_are_read_as_published(published):
     split = load_split([str(published)], "train", "en", "de")
-    assert len(split) == 24 and (split.sources[1], split.targets[1]) == PAIRS[1]
+    assert len(split) == 24 and (split.sources[1], split.targets[1]) == PAIRS[1][:2]
     with pytest.raises(FileNotFoundError, match=r"neither train\.fr nor train\.fr\.gz"):
         load_split([str(published)], "train", "en", "fr")
 
@@ -146,11 +195,11 @@ def test_a_pair_of_plain_files_is_split_without_overlap(tmp_path):
 
 
 def test_without_data_the_hubs_data_set_is_read(monkeypatch, tmp_path):
-    rows = "".join(json.dumps({"en": source, "de": target}) + "\n" for source, target in PAIRS)
+    rows = "".join(json.dumps({"en": pair.source, "de": pair.target}) + "\n" for pair in PAIRS)
     (tmp_path / "train.jsonl").write_text(rows)
     monkeypatch.setattr("training.parallel_text.HUB_DATASETS", {frozenset({"en", "de"}): str(tmp_path)})
     split = load_split(None, "train", "de", "en")
-    assert list(zip(split.targets, split.sources, strict=True)) == PAIRS
+    assert [Pair(*both) for both in zip(split.targets, split.sources, strict=True)] == PAIRS
     with pytest.raises(ValueError, match="name the files with --data"):
         load_split(None, "train", "en", "fr")
 

@@ -31,7 +31,6 @@ from training.babi_stories import parse
 from training.blstm_ctc import build_tokenizer as build_ctc_tokenizer
 from training.caption_vocabulary import train_tokenizer as train_caption_tokenizer
 from training.char_rnn import build_tokenizer
-from training.parallel_text import ParallelSplit
 from training.story_vocabulary import answer_token_id, answers_of
 from training.story_vocabulary import build_tokenizer as build_tokenizer_of_stories
 
@@ -93,7 +92,7 @@ def attention_nmt_model(**options: Any) -> AttentionNmtForConditionalGeneration:
 
 def sentencepiece_tokenizer(folder: Path) -> AttentionNmtTokenizer:
     """Train a tokenizer of at most 60 pieces on `SENTENCES`."""
-    return train_tokenizer(ParallelSplit(list(SENTENCES[:3]) * 4, list(SENTENCES[3:]) * 4), 60, folder)
+    return train_tokenizer([*SENTENCES[:3] * 4, *SENTENCES[3:] * 4], 60, folder)
 
 
 def _attention_nmt(folder: Path) -> tuple[PreTrainedModel, dict[str, Any]]:

@@ -1,10 +1,12 @@
-"""Recipe for attention NMT (Bahdanau, Cho and Bengio 2014) on Multi30k.
+"""Recipe for attention NMT (Bahdanau, Cho and Bengio 2014): one direction, or several in one network.
 
-Defaults are what the shipped checkpoints were trained with; training.json beside them says so too.
+Defaults are what the shipped checkpoints of one direction were trained with; training.json beside each says so too.
 """
 
 import io
 import os
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,15 @@ from transformers import PreTrainedModel
 
 from models.configuration_attention_nmt import AttentionNmtConfig
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
-from models.tokenization_attention_nmt import AttentionNmtTokenizer
+from models.tokenization_attention_nmt import AttentionNmtTokenizer, language_token
 
-from .parallel_text import ParallelSplit, load_split
+from .directed_text import DirectedText, Pair, load_directions
+from .parallel_text import load_split
 from .recipe import Recipe as CommonRecipe
 from .recipe import train as train_family
+
+MEASURED_OFTEN = 400
+"""Sentences of each corpus and direction that choose a checkpoint of several."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Recipe(CommonRecipe):
 
     source_language: str = "en"
     target_language: str = "de"
+    directions: list[str] | None = None
+    """Such as en-de de-en: one network for all of them, from every folder of `--data`; the two above do not count."""
     vocab_size: int = 4000
     """Pieces of the joint SentencePiece vocabulary."""
     sampling_alpha: float = 0.5
@@ -42,6 +50,8 @@ class Recipe(CommonRecipe):
     encoder_layers: int = 1
     decoder_layers: int = 1
     cell_type: str = "gru"
+    input_feeding: bool = True
+    """Without it a training step runs the decoder as one call, which is faster."""
     embedding_dropout: float = 0.2
     encoder_dropout: float = 0.3
     decoder_dropout: float = 0.3
@@ -49,11 +59,21 @@ class Recipe(CommonRecipe):
     label_smoothing: float = 0.1
 
 
-def train_tokenizer(split: ParallelSplit, vocab_size: int, folder: Path) -> AttentionNmtTokenizer:
-    """Train a joint unigram SentencePiece model on both sides of the training split; write `spm.model`."""
+def train_tokenizer(
+    sentences: list[str], vocab_size: int, folder: Path, languages: Sequence[str] = ()
+) -> AttentionNmtTokenizer:
+    """Train a unigram SentencePiece model on the sentences of all languages; write `spm.model`.
+
+    Args:
+        sentences: of the training split.
+        vocab_size: pieces, the special ones included.
+        folder: where `spm.model` is written.
+        languages: those that get a token, which no text can spell.
+    """
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(split.sources + split.targets),
+        sentence_iterator=iter(sentences),
+        control_symbols=[language_token(language) for language in languages],
         model_writer=model,
         vocab_size=vocab_size,
         model_type="unigram",
@@ -81,10 +101,11 @@ class Collator:
         self.tokenizer = tokenizer
         self.sampling_alpha = sampling_alpha
 
-    def __call__(self, pairs: list[tuple[str, str]]) -> dict[str, Tensor]:
-        """Make a batch of (source, target) pairs: `input_ids`, `attention_mask` and `labels`."""
-        sources = self._encode([source for source, _ in pairs])
-        targets = self._encode([target for _, target in pairs])
+    def __call__(self, pairs: list[Pair]) -> dict[str, Tensor]:
+        """Make a batch: `input_ids`, `attention_mask` and `labels`."""
+        # One text a call: for a list sentencepiece starts threads, and each begins the same random numbers anew.
+        sources = [self._encode(pair.source, pair.target_language) for pair in pairs]
+        targets = [self._encode(pair.target) for pair in pairs]
         input_ids = pad_sequence(sources, batch_first=True, padding_value=self.tokenizer.pad_token_id)
         lengths = torch.tensor([len(source) for source in sources])
         return {
@@ -93,12 +114,10 @@ class Collator:
             "labels": pad_sequence(targets, batch_first=True, padding_value=-100),
         }
 
-    def _encode(self, texts: list[str]) -> list[Tensor]:
+    def _encode(self, text: str, language: str | None = None) -> Tensor:
         sampling = {"enable_sampling": True, "alpha": self.sampling_alpha, "nbest_size": -1}
         options = sampling if self.sampling_alpha > 0 else {}
-        # One text a call: for a list sentencepiece starts threads, and each begins the same random numbers anew.
-        pieces = [self.tokenizer.sp_model.encode(text, out_type=int, **options) for text in texts]
-        return [torch.tensor([*ids, self.tokenizer.eos_token_id]) for ids in pieces]
+        return torch.tensor(self.tokenizer.encode_source(text, language, **options))
 
 
 def translate_lines(
@@ -106,6 +125,7 @@ def translate_lines(
     tokenizer: AttentionNmtTokenizer,
     sources: list[str],
     batch_size: int = 64,
+    target_language: str | None = None,
     **options: Any,
 ) -> list[str]:
     """Translate many sentences, like lengths together, and return them in the order given."""
@@ -114,7 +134,7 @@ def translate_lines(
     order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
-        batch = collate([(sources[index], "") for index in indices])
+        batch = collate([Pair(sources[index], "", target_language) for index in indices])
         found = model.translate(
             batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device), **options
         )
@@ -124,41 +144,50 @@ def translate_lines(
 
 
 def validation_metrics(
-    model: PreTrainedModel, tokenizer: AttentionNmtTokenizer, split: ParallelSplit
+    model: PreTrainedModel, tokenizer: AttentionNmtTokenizer, texts: list[DirectedText]
 ) -> dict[str, float]:
-    """Greedy BLEU on a split, cased and lower-cased."""
-    translations = translate_lines(model, tokenizer, split.sources, num_beams=1, max_new_tokens=80)
-    references = [split.targets]
-    return {
-        "bleu": sacrebleu.corpus_bleu(translations, references).score,
-        "bleu_lc": sacrebleu.corpus_bleu(translations, references, lowercase=True).score,
-    }
+    """Greedy BLEU, cased and lower-cased: the mean over the texts, and each one's own where there are several."""
+    scores: dict[str, float] = {}
+    for one in texts:
+        language = one.target_language
+        found = translate_lines(
+            model, tokenizer, one.split.sources, target_language=language, num_beams=1, max_new_tokens=80
+        )
+        for name, lowercase in (("bleu", False), ("bleu_lc", True)):
+            score = sacrebleu.corpus_bleu(found, [one.split.targets], lowercase=lowercase).score
+            scores[f"{name}_{one.name}"] = score
+    means = {name: statistics.fmean(scores[f"{name}_{one.name}"] for one in texts) for name in ("bleu", "bleu_lc")}
+    return means | (scores if len(texts) > 1 else {})
 
 
 def train(recipe: Recipe) -> tuple[AttentionNmtForConditionalGeneration, list[AttentionNmtTokenizer], dict]:
     """Train on the recipe's data; return the best model, its processors and the facts of the run."""
-    languages = (recipe.source_language, recipe.target_language)
-    splits = {name: load_split(recipe.data, name, *languages) for name in ("train", "validation")}
-    tokenizer = train_tokenizer(splits["train"], recipe.vocab_size, Path(recipe.output, "tokenizer"))
+    texts = {name: _load(recipe, name) for name in ("train", "validation")}
+    sentences = [text for one in texts["train"] for text in (*one.split.sources, *one.split.targets)]
+    languages = sorted({one.target_language for one in texts["train"]}) if recipe.directions else []
+    tokenizer = train_tokenizer(sentences, recipe.vocab_size, Path(recipe.output, "tokenizer"), languages)
     torch.manual_seed(recipe.seed)
     sentencepiece.set_random_generator_seed(recipe.seed)  # counts once a process; a resumed run samples other cuts
     model = AttentionNmtForConditionalGeneration(_configuration(recipe, len(tokenizer)))
-    pairs = {name: list(zip(split.sources, split.targets, strict=True)) for name, split in splits.items()}
-    lengths = [_length(tokenizer, *pair) for pair in pairs["train"]]
+    measured = texts["validation"]
+    if len(measured) > 1:
+        measured = [one.first(MEASURED_OFTEN) for one in measured]
+    training = [pair for one in texts["train"] for pair in one.pairs()]
+    lengths = [_length(tokenizer, pair) for pair in training]
 
     best, facts = train_family(
         recipe,
         model,
-        pairs["train"],
-        pairs["validation"],
+        training,
+        [pair for one in measured for pair in one.pairs()],
         Collator(tokenizer, recipe.sampling_alpha),
-        lambda candidate: validation_metrics(candidate, tokenizer, splits["validation"]),
+        lambda candidate: validation_metrics(candidate, tokenizer, measured),
         metric="bleu",
         lengths=lengths,
         validation_collate=Collator(tokenizer, sampling_alpha=0.0),
     )
     set_decoding_defaults(best, num_beams=5, length_penalty=1.0)
-    facts["data"] = {name: {"lines": len(split), "sha256": split.checksum()} for name, split in splits.items()}
+    facts["data"] = {name: _provenance(parts) for name, parts in texts.items()}
     return best, [tokenizer], facts
 
 
@@ -174,12 +203,27 @@ def set_decoding_defaults(model: AttentionNmtForConditionalGeneration, num_beams
     ]
 
 
-def _length(tokenizer: AttentionNmtTokenizer, source: str, target: str) -> int:
+def _load(recipe: Recipe, split: str) -> list[DirectedText]:
+    if recipe.directions:
+        return load_directions(recipe.data, split, recipe.directions)
+    languages = (recipe.source_language, recipe.target_language)
+    corpus = Path(recipe.data[0]).name if recipe.data else "hub"
+    return [DirectedText(corpus, "-".join(languages), load_split(recipe.data, split, *languages))]
+
+
+def _provenance(texts: list[DirectedText]) -> dict:
+    facts = {one.name: {"lines": len(one.split), "sha256": one.split.checksum()} for one in texts}
+    return facts if len(texts) > 1 else facts[texts[0].name]
+
+
+def _length(tokenizer: AttentionNmtTokenizer, pair: Pair) -> int:
     """Order pairs by target pieces, then source pieces: padded targets cost time, packed sources do not."""
-    return 1000 * len(tokenizer.sp_model.encode(target)) + len(tokenizer.sp_model.encode(source))
+    return 1000 * len(tokenizer.sp_model.encode(pair.target)) + len(tokenizer.sp_model.encode(pair.source))
 
 
 def _configuration(recipe: Recipe, vocab_size: int) -> AttentionNmtConfig:
     shared = AttentionNmtConfig.__dataclass_fields__.keys() & Recipe.__dataclass_fields__.keys()
     options = {name: getattr(recipe, name) for name in shared} | {"vocab_size": vocab_size}
+    if recipe.directions:
+        options |= {"source_language": "", "target_language": ""}
     return AttentionNmtConfig(**options)

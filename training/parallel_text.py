@@ -1,4 +1,4 @@
-"""Parallel text: the published Multi30k files, a pair of plain text files, or the Hub's data set."""
+"""Parallel text: the published Multi30k and Tatoeba files, a pair of plain text files, or the Hub's data set."""
 
 import gzip
 import hashlib
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PUBLISHED_SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
+TATOEBA_CODES = {"en": "eng", "de": "deu", "fr": "fra"}
+TATOEBA_SPLITS = {"train": "train", "validation": "val", "test": "test"}
 HUB_DATASETS = {frozenset({"en", "de"}): "bentrevett/multi30k"}
 
 
@@ -42,8 +44,9 @@ def load_split(data: list[str] | None, split: str, source_language: str, target_
     """Load a split.
 
     Args:
-        data: a folder of the published files (`train.en.gz` or `train.en`, …); or two plain text files, source and
-            target, of which every twentieth line is held out for validation and testing; or None for the Hub's data.
+        data: a folder of Multi30k's published files (`train.en.gz` or `train.en`, …) or of Tatoeba's sentence pairs
+            (`eng-deu.train.tsv.gz`, …); or two plain text files, source and target, of which every twentieth line is
+            held out for validation and testing; or None for the Hub's data.
         split: "train", "validation" or "test".
         source_language: such as "en".
         target_language: such as "de".
@@ -54,6 +57,8 @@ def load_split(data: list[str] | None, split: str, source_language: str, target_
     languages = (source_language, target_language)
     if data is None:
         return _from_hub(split, *languages)
+    if len(data) == 1 and any(Path(data[0]).glob("eng-*.train.tsv*")):
+        return _from_tatoeba(Path(data[0]), split, *languages)
     if len(data) == 1:
         return ParallelSplit(*(read_lines(_published_file(Path(data[0]), split, language)) for language in languages))
     if len(data) == 2:
@@ -67,6 +72,38 @@ def _published_file(folder: Path, split: str, language: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise FileNotFoundError(f"{folder} has neither {stem} nor {stem}.gz.")
+
+
+def _from_tatoeba(folder: Path, split: str, source_language: str, target_language: str) -> ParallelSplit:
+    """Read sentence pairs, English first, in either direction.
+
+    They are split by the English sentence. A training pair whose other side stands in the validation or test split
+    beside another English sentence is left out, so that nothing of those is seen in either direction.
+    """
+    languages = {source_language, target_language}
+    if "en" not in languages or not languages <= TATOEBA_CODES.keys():
+        raise ValueError(f"Tatoeba's pairs are of English and one of de, fr; got {source_language}-{target_language}.")
+    (other,) = languages - {"en"}
+    pairs = _tatoeba_pairs(folder, split, other)
+    if split == "train":
+        held_out = {_folded(text) for name in ("validation", "test") for _, text in _tatoeba_pairs(folder, name, other)}
+        pairs = [pair for pair in pairs if _folded(pair[1]) not in held_out]
+    english, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return ParallelSplit(english, others) if source_language == "en" else ParallelSplit(others, english)
+
+
+def _tatoeba_pairs(folder: Path, split: str, other: str) -> list[tuple[str, str]]:
+    stem = f"eng-{TATOEBA_CODES[other]}.{TATOEBA_SPLITS[split]}.tsv"
+    for name in (stem, f"{stem}.gz"):
+        if (folder / name).is_file():
+            rows = (line.split("\t") for line in read_lines(folder / name))
+            return [(row[0], row[1]) for row in rows]
+    raise FileNotFoundError(f"{folder} has neither {stem} nor {stem}.gz.")
+
+
+def _folded(text: str) -> str:
+    """Return a sentence without what two spellings of it may differ in."""
+    return "".join(character for character in text.casefold() if character.isalnum())
 
 
 def _from_pair(source: Path, target: Path, split: str) -> ParallelSplit:

@@ -38,6 +38,8 @@ class Recipe:
     average_decay: float = 0.999
     """Decay of the exponential average of the weights, which is what is evaluated and kept."""
     seed: int = 1
+    evaluations_per_epoch: int = 1
+    """How often in an epoch the model is measured and saved; more where an epoch takes hours."""
     resume: bool = False
     """Continue from the newest checkpoint in `output`."""
     log_to: str = "tensorboard"
@@ -124,6 +126,8 @@ def training_arguments(recipe: Recipe, metric: str, greater_is_better: bool) -> 
         metric: name of the validation metric that chooses the checkpoint.
         greater_is_better: its direction.
     """
+    often = recipe.evaluations_per_epoch > 1
+    rhythm, steps = ("steps", 1 / (recipe.epochs * recipe.evaluations_per_epoch)) if often else ("epoch", None)
     return TrainingArguments(
         output_dir=recipe.output,
         num_train_epochs=recipe.epochs,
@@ -134,8 +138,10 @@ def training_arguments(recipe: Recipe, metric: str, greater_is_better: bool) -> 
         lr_scheduler_type=recipe.schedule,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_gradient_norm,
-        eval_strategy="epoch",
-        save_strategy="epoch",
+        eval_strategy=rhythm,
+        save_strategy=rhythm,
+        eval_steps=steps,
+        save_steps=steps or 500,
         save_total_limit=2,
         metric_for_best_model=metric,
         greater_is_better=greater_is_better,
