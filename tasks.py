@@ -31,7 +31,7 @@ class Task:
     """What goes in: "text", "image" or "audio"."""
     recipe: str
     """Module in training/ with `Recipe` and `train`; beside it `<recipe>_evaluation` with `Evaluation`, `evaluate`,
-    `card_facts`, `published_results` and `HEADLINES`."""
+    `card_facts`, `published_results` and `HEADLINES`, and `<recipe>_graphs` with `build_graphs`."""
     tab: str
     """Module in demo/ with `build_tab`."""
     default_checkpoint: str

@@ -12,6 +12,7 @@ Names of dimensions in this file:
     vocabulary  pieces of the joint vocabulary
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ from .attention_decoder import AttentionNmtDecoder, DecoderState, SourceMemory
 from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
 from .decoding import DecodingOptions, Hypothesis
+from .onnx_attention_nmt import OnnxAttentionNmt
+from .onnx_runtime import GraphsMixin
 from .recurrent import BidirectionalEncoder
 from .recurrent_generation import RecurrentGenerationMixin
 from .target_scoring import score_targets
@@ -73,7 +76,7 @@ class AttentionNmtEncoder(nn.Module):
         return BaseModelOutput(last_hidden_state=self.annotation_dropout(self.recurrent(embedded, mask.bool())))
 
 
-class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationMixin):
+class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin):
     """Translates; every step tells which source pieces it looked at."""
 
     config_class = AttentionNmtConfig
@@ -224,6 +227,10 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
         options = DecodingOptions.with_defaults(self.generation_config, **options)
         stepper = self._stepper(input_ids, attention_mask, 1)
         return score_targets(stepper, attention_mask.bool(), target_ids, options, self.config)
+
+    def compile_for_cpu(self, folder: Path, precision: str) -> OnnxAttentionNmt:
+        """Return what answers as this model does, from the graphs in its checkpoint's folder; see there."""
+        return OnnxAttentionNmt(self, folder, precision)
 
     def _stepper(self, input_ids: Tensor, attention_mask: Tensor, rows_per_source: int) -> TorchStepper:
         """Read the sources and stand before the first piece, with so many rows for each."""

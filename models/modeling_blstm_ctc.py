@@ -15,6 +15,8 @@ Names of dimensions in this file:
     label_length  labels of a transcript, padded with -100
 """
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,6 +26,8 @@ from transformers.modeling_outputs import CausalLMOutput
 from .audio_front_end import ConvolutionalFrontEnd, FrameStacking, mask_of_lengths
 from .configuration_blstm_ctc import BlstmCtcConfig
 from .ctc import Alignment, BestPath, best_path, forced_alignment, log_probability
+from .onnx_blstm_ctc import OnnxBlstmCtc
+from .onnx_runtime import GraphsMixin
 
 IMPOSSIBLE = -1e4
 """Logit of a label on padding, where the blank has 0: a log-probability that float16 can hold too."""
@@ -108,7 +112,7 @@ class LstmLayer(nn.Module):
         return torch.cat([outputs, reverse(turned, lengths)], dim=2), state
 
 
-class BlstmCtcForCTC(PreTrainedModel):
+class BlstmCtcForCTC(PreTrainedModel, GraphsMixin):
     """Scores every label at every step; the loss sums over all alignments."""
 
     config_class = BlstmCtcConfig
@@ -182,6 +186,10 @@ class BlstmCtcForCTC(PreTrainedModel):
         logits = self._score(self.front_end(features, lengths), num_steps)
         loss = None if labels is None else self._loss(logits, num_steps, labels)
         return CausalLMOutput(loss=loss, logits=logits)
+
+    def compile_for_cpu(self, folder: Path, precision: str) -> OnnxBlstmCtc:
+        """Return what scores as this model does, from the graph in its checkpoint's folder; see there."""
+        return OnnxBlstmCtc(self, folder, precision)
 
     def _score(self, hidden: Tensor, num_steps: Tensor) -> Tensor:
         """Read what the front end made, float (batch, steps, features); return logits."""

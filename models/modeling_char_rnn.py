@@ -14,6 +14,7 @@ Names of dimensions in this file:
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .configuration_char_rnn import CharRnnConfig
+from .onnx_char_rnn import OnnxCharRnn
+from .onnx_runtime import GraphsMixin
 from .quantized_char_rnn import QuantizedStep
 from .recurrent import RecurrentState
 from .recurrent_generation import RecurrentGenerationMixin
@@ -49,7 +52,7 @@ def variational_dropout(values: Tensor, share: float, training: bool) -> Tensor:
     return values * kept
 
 
-class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin):
+class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin):
     """Predicts each character of a text from those before it.
 
     A text is taken to begin after the character `config.bos_token_id`, so that its first character is predicted too.
@@ -184,6 +187,10 @@ class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin):
             table = torch.eye(self.config.vocab_size) if self.embedding is None else self.embedding.weight
             return QuantizedStep(table, self.layers, self.output_projection)
         return self.exact_step
+
+    def compile_for_cpu(self, folder: Path, precision: str) -> OnnxCharRnn:
+        """Return what steps as this model does, from the graph in its checkpoint's folder; see there."""
+        return OnnxCharRnn(self, folder, precision)
 
     @torch.inference_mode()
     def exact_step(self, token_id: int, state: RecurrentState) -> tuple[Tensor, RecurrentState]:

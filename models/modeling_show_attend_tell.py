@@ -14,6 +14,7 @@ Names of dimensions in this file:
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ from .caption_losses import doubly_stochastic_penalty, hard_attention_loss
 from .configuration_show_attend_tell import ShowAttendTellConfig
 from .decoding import DecodingOptions, Hypothesis, StepFunction
 from .image_encoder import ImageEncoder
+from .onnx_runtime import GraphsMixin
+from .onnx_show_attend_tell import OnnxShowAttendTell
 from .recurrent_generation import RecurrentGenerationMixin
 from .target_scoring import score_targets
 from .token_stepper import TorchStepper
@@ -36,7 +39,7 @@ BASELINE_DECAY = 0.9
 """Of the moving average that hard attention's reward is compared with (section 4.1)."""
 
 
-class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin):
+class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin):
     """Describes pictures; every word tells which places it was read from."""
 
     config_class = ShowAttendTellConfig
@@ -276,6 +279,10 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         stepper = TorchStepper(self._step_function(memory), state, grid.device)
         scored = score_targets(stepper, places, target_ids, options, self.config)
         return [_on_grid(hypothesis, grid) for hypothesis in scored]
+
+    def compile_for_cpu(self, folder: Path, precision: str) -> OnnxShowAttendTell:
+        """Return what answers as this model does, from the graphs in its checkpoint's folder; see there."""
+        return OnnxShowAttendTell(self, folder, precision)
 
     def _step_function(self, memory: GridMemory) -> StepFunction:
         """Bind the pictures: (word ids (rows), state) to (logits (rows, vocabulary), state, attention)."""

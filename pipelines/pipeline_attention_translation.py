@@ -87,7 +87,7 @@ class AttentionTranslationPipeline(EvidencePipeline):
         options = fit_search_options(options, self.model.generation_config)
         if target_prefix.strip():
             options["prefix_ids"] = tuple(self._pieces(target_prefix))
-        found = self.model.translate(model_inputs["input_ids"], model_inputs["attention_mask"], **options)
+        found = self.network.translate(model_inputs["input_ids"], model_inputs["attention_mask"], **options)
         sources = [
             ids[: len(hypotheses[0].attention[0])]
             for ids, hypotheses in zip(model_inputs["input_ids"].tolist(), found, strict=True)
@@ -111,7 +111,7 @@ class AttentionTranslationPipeline(EvidencePipeline):
         target = [*self._pieces(self.check_input(translation)), self.tokenizer.eos_token_id]
         _, penalties, _ = self._sanitize_parameters(**options)
         source = {name: tensor.to(self.device) for name, tensor in source.items()}
-        (hypothesis,) = self.model.score(source["input_ids"], source["attention_mask"], [target], **penalties)
+        (hypothesis,) = self.network.score(source["input_ids"], source["attention_mask"], [target], **penalties)
         return self._result(source["input_ids"][0].tolist(), hypothesis, return_evidence=True)
 
     def _result(self, source_ids: list[int], hypothesis: Any, return_evidence: bool) -> dict:

@@ -89,7 +89,7 @@ class CaptioningPipeline(FilePipeline):
 
     def _forward(self, model_inputs: dict, **options: Any) -> dict:
         options = fit_search_options(options, self.model.generation_config)
-        found = self.model.caption(model_inputs["pixel_values"].to(self.model.dtype), **options)
+        found = self.network.caption(model_inputs["pixel_values"].to(self.model.dtype), **options)
         notices = model_inputs["notices"]
         notices = notices if isinstance(notices, list) else [notices]  # transformers collects those of a batch
         return {"answers": [_Answer(*answer) for answer in zip(found, notices, strict=True)]}
@@ -115,7 +115,7 @@ class CaptioningPipeline(FilePipeline):
             raise InputError(f"Expected a caption in words that the model knows; got {caption[:60]!r}.", "caption")
         _, penalties, _ = self._sanitize_parameters(**options)
         pixels = inputs["pixel_values"].to(self.device, self.model.dtype)
-        (hypothesis,) = self.model.score(pixels, [target], **penalties)
+        (hypothesis,) = self.network.score(pixels, [target], **penalties)
         return self._result(hypothesis, return_evidence=True) | inputs["notices"].as_result()
 
     def _result(self, hypothesis: Any, return_evidence: bool) -> dict:

@@ -222,7 +222,7 @@ class CharGenerationPipeline(EvidencePipeline):
 
     @cached_property
     def _step(self) -> Step:
-        return self.model.fast_step()
+        return self.network.fast_step()
 
     @cached_property
     def _vocabulary(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from transformers import Pipeline
 
+from .network_choice import compiled_network
 from .served import Served, attempt
 
 GENERATION_GROUPS = ("generate_parameters", "generation_parameters", "generate_kwargs")
@@ -141,6 +142,27 @@ class EvidencePipeline(Pipeline):
     """Parameters of the Hub's schema of the task that change nothing here."""
     gains_from_batches: ClassVar[bool] = True
     """Whether several inputs are answered faster together than one after the other."""
+
+    def __init__(self, *args: Any, runtime: str = "auto", **kwargs: Any):
+        """Set up as transformers' pipelines are, with one option more.
+
+        Args:
+            *args: transformers' own.
+            runtime: what computes. "torch"; "onnx", ONNX Runtime with weights of eight bits; "onnx-float32", the same
+                without rounding; "auto", on a CPU "onnx" where the checkpoint has graphs for it and it is installed,
+                and "torch" otherwise. On a GPU it is always PyTorch.
+            **kwargs: transformers' own.
+
+        Raises:
+            ValueError: for another runtime, or one that this checkpoint or this machine does not have.
+        """
+        super().__init__(*args, **kwargs)
+        self._compiled = compiled_network(self.model, runtime)
+
+    @property
+    def network(self) -> Any:
+        """What computes: the model, or on a CPU what was compiled from it."""
+        return self.model if self._compiled is None or self.model.device.type != "cpu" else self._compiled
 
     def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:
         """Answer one input with a list of results, or a list of inputs with a list of such lists.

@@ -163,7 +163,7 @@ class CtcTranscriptionPipeline(FilePipeline):
 
     def listen(self, sounds: Sequence[ReadAudio]) -> list[Tensor]:
         """Return log-probabilities, float32 (steps, labels), of each recording."""
-        return log_probabilities_of(self.model, self.feature_extractor, [sound.waveform for sound in sounds])
+        return log_probabilities_of(self.network, self.feature_extractor, [sound.waveform for sound in sounds])
 
     def chunks(self, transcript: Transcript, of: str = "word") -> list[dict]:
         """Return a transcript's words, or its characters ("char"), with times in seconds and confidences."""

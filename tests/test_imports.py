@@ -47,6 +47,7 @@ FURTHER_IMPORTS = {
     "pipelines/audio_decoding.py": {"soundfile"},
     "pipelines/audio_waveform.py": {"soxr"},
     "pipelines/ctc_beam_search.py": {"ctc_beam_decoder"},
+    "models/onnx_runtime.py": {"onnxruntime"},
 }
 
 COPIED_FOLDERS = ("models", "pipelines")

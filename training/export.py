@@ -1,17 +1,20 @@
 """Write a trained model as a complete checkpoint folder (interface.md, "A checkpoint folder")."""
 
+import importlib
 import importlib.metadata
 import json
 import platform
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from tasks import Task
 
 from .json_files import write_json
+from .onnx_graph import Graph, write_graphs
 
 RECORDED_PACKAGES = ("torch", "transformers", "sentencepiece", "tokenizers", "sacrebleu", "accelerate", "jiwer")
 
@@ -33,6 +36,7 @@ def save_checkpoint(folder: Path, task: Task, model: PreTrainedModel, processors
     for processor in processors:
         processor.save_pretrained(folder)
     _strip_code(folder)
+    write_graphs(folder, build_graphs(task, model.config))
     software = {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
     write_json(
         folder / "training.json",
@@ -43,6 +47,12 @@ def save_checkpoint(folder: Path, task: Task, model: PreTrainedModel, processors
             "software": {"python": platform.python_version(), **software},
         },
     )
+
+
+def build_graphs(task: Task, config: PreTrainedConfig) -> dict[str, Graph]:
+    """Return the graphs that a CPU runs instead of the model, by their files' names; none where there are none."""
+    name = f"training.{task.recipe}_graphs"
+    return importlib.import_module(name).build_graphs(config) if find_spec(name) else {}
 
 
 def _strip_code(folder: Path) -> None:

@@ -14,6 +14,7 @@ from huggingface_hub import HfApi
 
 import hub
 import pipelines
+from models.onnx_runtime import FOLDER as GRAPHS
 from pipelines import pipeline
 
 REQUIREMENTS = {
@@ -37,6 +38,8 @@ def assemble(folder: Path, destination: Path) -> None:
     pipe = pipeline(task.name, model=str(folder), device="cpu")
     pipe.save_pretrained(destination)
     shutil.copyfile(folder / hub.WEIGHTS, destination / hub.WEIGHTS)  # as small as it was, not widened for the CPU
+    if (folder / GRAPHS).is_dir():
+        shutil.copytree(folder / GRAPHS, destination / GRAPHS)
     for name in CARRIED:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, destination / name)

@@ -1,0 +1,71 @@
+"""The speech recogniser on ONNX Runtime; `training/blstm_ctc_graphs.py` builds its graph."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
+
+from .onnx_runtime import load_sessions, onnx_layer
+
+
+class OnnxBlstmCtc:
+    """Scores as `BlstmCtcForCTC` does, an utterance after the other."""
+
+    def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
+        """Load the graph and give it the model's weights.
+
+        Args:
+            model: in float32, on the CPU.
+            folder: its checkpoint's, with graphs.
+            precision: "int8" or "float32".
+
+        Raises:
+            OSError: where the checkpoint has no graphs.
+            KeyError: where it lacks one of them.
+            ValueError: where they do not fit the model.
+        """
+        self.config, self.device, self.dtype = model.config, model.device, model.dtype
+        (self.session,) = load_sessions(folder, (f"network-{precision}.onnx",), graph_weights(model))
+
+    def __call__(self, input_features: Tensor, attention_mask: Tensor) -> CausalLMOutput:
+        """Score a batch: as the model's own `forward`; on padding the logits are 0."""
+        lengths = attention_mask.sum(dim=1).tolist()
+        logits = [self._score(row[:length].numpy()) for row, length in zip(input_features, lengths, strict=True)]
+        return CausalLMOutput(logits=pad_sequence(logits, batch_first=True))
+
+    def _score(self, frames: np.ndarray) -> Tensor:
+        if self.config.front_end == "stack":
+            frames = np.pad(frames, ((0, -len(frames) % self.config.stacked_frames), (0, 0)))
+        (logits,) = self.session.run({"features": frames[None]})
+        return torch.from_numpy(logits[0])
+
+
+@torch.no_grad()
+def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
+    """Return the weights of a model's graph, float32."""
+    weights = {"classifier.matrix": model.classifier.weight.T, "classifier.bias": model.classifier.bias}
+    if model.config.front_end == "convolution":
+        for name in ("first", "second"):
+            layer = getattr(model.front_end, name)
+            weights |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+    for index, norm in enumerate(model.norms):
+        if model.config.normalisation == "none":
+            continue
+        scale, shift = norm.weight, norm.bias
+        if model.config.normalisation == "batch":
+            scale = scale / torch.sqrt(norm.running_var + norm.eps)
+            shift = shift - norm.running_mean * scale
+        weights |= {f"norm{index}.scale": scale, f"norm{index}.shift": shift}
+    for index, layer in enumerate(model.layers):
+        both = [onnx_layer(direction, "l0", "lstm") for direction in (layer.forwards, layer.backwards)]
+        of_input, of_hidden, bias = (torch.stack(parts) for parts in zip(*both, strict=True))
+        weights |= {
+            f"layer{index}.input": of_input.transpose(1, 2),
+            f"layer{index}.hidden": of_hidden.transpose(1, 2),
+            f"layer{index}.bias": bias,
+        }
+    return {name: tensor.float().numpy() for name, tensor in weights.items()}

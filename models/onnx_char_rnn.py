@@ -1,0 +1,66 @@
+"""The character generator's single step on ONNX Runtime; `training/char_rnn_graphs.py` builds its graph."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from .onnx_runtime import load_sessions, reorder_gates
+from .recurrent import RecurrentState
+
+
+class OnnxCharRnn:
+    """A generator whose single steps are a graph's."""
+
+    def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
+        """Load the graph and give it the model's weights.
+
+        Args:
+            model: in float32, on the CPU.
+            folder: its checkpoint's, with graphs.
+            precision: "int8" or "float32".
+
+        Raises:
+            OSError: where the checkpoint has no graphs.
+            KeyError: where it lacks one of them.
+            ValueError: where they do not fit the model.
+        """
+        (self.session,) = load_sessions(folder, (f"step-{precision}.onnx",), graph_weights(model))
+        layers = range(model.config.num_hidden_layers)
+        self.names = [f"{kind}{layer}" for layer in layers for kind in ("hidden", "memory")]
+
+    def fast_step(self) -> Callable[[int, RecurrentState], tuple[Tensor, RecurrentState]]:
+        """Return the single step."""
+        return self.step
+
+    def step(self, token_id: int, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """Read one character of one text: float (vocabulary), the next one's logits, and the state."""
+        before = [tensor.detach().numpy() for pair in zip(state.hidden, state.memory, strict=True) for tensor in pair]
+        inputs = dict(zip(self.names, before, strict=True))
+        inputs["token"] = np.array([token_id])
+        *after, logits = map(torch.from_numpy, self.session.run(inputs))
+        return logits[0], RecurrentState(tuple(after[::2]), tuple(after[1::2]))
+
+
+@torch.no_grad()
+def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
+    """Return the weights of a model's graph, float32."""
+    weights: dict[str, Tensor] = {}
+    for index, layer in enumerate(model.layers):
+        of_input, of_hidden, *biases = (
+            reorder_gates(weight, "ifog", "lstm")
+            for weight in (layer.weight_input, layer.weight_hidden, layer.bias_input, layer.bias_hidden)
+        )
+        if index == 0:
+            of_character = of_input.T if model.embedding is None else model.embedding.weight @ of_input.T
+            weights["token_gates"] = of_character + sum(biases)
+            weights["layer0.matrix"] = of_hidden.T
+        else:
+            weights[f"layer{index}.matrix"] = torch.cat([of_input, of_hidden], dim=1).T
+            weights[f"layer{index}.bias"] = sum(biases)
+    weights["output.matrix"] = model.output_projection.weight.T
+    weights["output.bias"] = model.output_projection.bias
+    return {name: tensor.float().numpy() for name, tensor in weights.items()}

@@ -1,0 +1,44 @@
+"""A decoder behind a step graph, for a search."""
+
+import numpy as np
+
+from .onnx_runtime import OnnxSession
+from .token_stepper import Candidates
+
+
+class OnnxStepper:
+    """A network behind a step graph; see `TokenStepper`.
+
+    The graph takes `tokens`, `parents`, `forbidden`, `count`, what is the same at every step, and the state; it returns
+    log-probabilities, tokens, attention, and the new state in its order.
+    """
+
+    def __init__(
+        self, session: OnnxSession, memory: dict[str, np.ndarray], state: dict[str, np.ndarray], vocab_size: int
+    ):
+        """Begin.
+
+        Args:
+            session: the step.
+            memory: what no step changes, by the graph's names.
+            state: float (rows, …) before the first token, by the graph's names.
+            vocab_size: tokens.
+        """
+        self.session = session
+        self.inputs = memory | state
+        self.state_names = list(state)
+        self.everything = np.zeros((1, vocab_size), np.float32)
+        self.unmoved = np.arange(len(next(iter(state.values()))))
+
+    def advance(
+        self, tokens: np.ndarray, rows: np.ndarray | None, count: int, forbidden: np.ndarray | None
+    ) -> Candidates:
+        """Read one token in every row, as `TokenStepper` says."""
+        inputs = self.inputs
+        inputs["tokens"] = tokens
+        inputs["parents"] = self.unmoved if rows is None else rows
+        inputs["forbidden"] = self.everything if forbidden is None else forbidden
+        inputs["count"] = np.array([count])
+        log_probabilities, token_ids, attention, *state = self.session.run(inputs)
+        inputs.update(zip(self.state_names, state, strict=True))
+        return Candidates(log_probabilities, token_ids, attention)

@@ -1,0 +1,39 @@
+"""The character generator's single step for one text, as a graph for ONNX Runtime.
+
+What the first layer multiplies by a character is a table. The output layer stays in float32: it is small, and the
+probabilities come from it. Names of dimensions: as in models/modeling_char_rnn.py.
+"""
+
+import numpy as np
+
+from models.configuration_char_rnn import CharRnnConfig
+
+from .onnx_graph import Graph, lstm_update
+
+
+def build_graphs(config: CharRnnConfig) -> dict[str, Graph]:
+    """Return the graphs of a checkpoint by their files' names; none for a network that is not of plain LSTM layers."""
+    if config.cell_type != "lstm" or config.layer_norm:
+        return {}
+    return {"step-float32.onnx": _step(config, quantized=False), "step-int8.onnx": _step(config, quantized=True)}
+
+
+def _step(config: CharRnnConfig, quantized: bool) -> Graph:
+    graph, size = Graph("char-RNN, step", quantized), config.hidden_size
+    token = graph.input("token", np.int64, (1,))
+    layers = range(config.num_hidden_layers)
+    hidden = [graph.input(f"hidden{layer}", np.float32, (1, size)) for layer in layers]
+    memory = [graph.input(f"memory{layer}", np.float32, (1, size)) for layer in layers]
+    values = ""
+    for layer in layers:
+        if layer == 0:
+            of_token = graph.op("Gather", graph.weight("token_gates", (config.vocab_size, 4 * size)), token)
+            gates = graph.op("Add", of_token, graph.linear(hidden[0], "layer0", size, 4 * size, bias=False))
+        else:
+            gates = graph.linear(graph.concatenate(values, hidden[layer]), f"layer{layer}", 2 * size, 4 * size)
+        values, cells = lstm_update(graph, gates, memory[layer], size)
+        graph.output(values, f"new_hidden{layer}", np.float32, (1, size))
+        graph.output(cells, f"new_memory{layer}", np.float32, (1, size))
+    logits = graph.exact_linear(values, "output", size, config.vocab_size)
+    graph.output(logits, "logits", np.float32, (1, config.vocab_size))
+    return graph

@@ -1,0 +1,59 @@
+"""Parts of graphs that every decoder with attention has.
+
+Names of dimensions in this file:
+    rows    answers written side by side: batch times hypotheses of an input, which lie together
+    count   candidates for a row's next token
+    source  positions that the attention weighs
+"""
+
+import numpy as np
+
+from .onnx_graph import Graph
+
+
+def add_candidates(graph: Graph, logits: str, forbidden: str, count: str) -> None:
+    """Name the best next tokens of each row: outputs `log_probabilities` and `token_ids`, (rows, count), best first.
+
+    What is forbidden stays in the normaliser, so that the others' probabilities are what they are.
+    """
+    largest = graph.op("ReduceMax", logits, axes=[1], keepdims=1)
+    total = graph.op(
+        "ReduceSum", graph.op("Exp", graph.op("Sub", logits, largest)), graph.constant([1], np.int64), keepdims=1
+    )
+    normaliser = graph.op("Add", graph.op("Log", total), largest)
+    best, token_ids = graph.op("TopK", graph.op("Add", logits, forbidden), count, outputs=2, axis=1)
+    graph.output(graph.op("Sub", best, normaliser), "log_probabilities", np.float32, ("rows", "count"))
+    graph.output(token_ids, "token_ids", np.int64, ("rows", "count"))
+
+
+def attend(graph: Graph, query: str, keys: str, values: str, padding: str | None, size: int) -> tuple[str, str]:
+    """Weigh what is at each position (`models/attention.py`) and average it.
+
+    Args:
+        graph: where to add it.
+        query: float (rows, attention_size), projected; a source's rows lie side by side.
+        keys: float (batch, source, attention_size), projected.
+        values: float (batch, source, width).
+        padding: float (batch, 1, source), minus infinity on padding; None where there is none.
+        size: attention_size.
+
+    Returns:
+        The weights, float (rows, source), and the average, float (rows, width).
+    """
+    batch = graph.op("Slice", graph.op("Shape", keys), graph.constant([0], np.int64), graph.constant([1], np.int64))
+    apart = graph.op("Concat", batch, graph.constant([-1, 1, size], np.int64), axis=0)
+    queries = graph.op("Reshape", query, apart)
+    fits = graph.op("Tanh", graph.op("Add", queries, graph.op("Unsqueeze", keys, graph.constant([1], np.int64))))
+    energies = graph.op("MatMul", fits, graph.weight("energy", (size, 1)))
+    energies = graph.op("Squeeze", energies, graph.constant([3], np.int64))
+    if padding is not None:
+        energies = graph.op("Add", energies, padding)
+    weights = graph.op("Softmax", energies, axis=-1)
+    average = graph.op("MatMul", weights, values)
+    return _merge_rows(graph, weights), _merge_rows(graph, average)
+
+
+def _merge_rows(graph: Graph, values: str) -> str:
+    """Turn (batch, queries, width) into (rows, width)."""
+    width = graph.op("Slice", graph.op("Shape", values), graph.constant([2], np.int64), graph.constant([3], np.int64))
+    return graph.op("Reshape", values, graph.op("Concat", graph.constant([-1], np.int64), width, axis=0))

@@ -1,0 +1,176 @@
+"""Graphs for ONNX Runtime, built node by node: the structure alone, without any weight.
+
+A graph names its weights and says their shapes; their values come from model.safetensors when it is loaded
+(`models/onnx_runtime.py`). So a checkpoint holds every number once, and a graph is a few kilobytes.
+
+Matrices can be of eight bits: `Graph.linear`. What they are multiplied by must then lie between -1 and 1, as the states
+and read-outs of recurrent networks do, since it is rounded with a fixed scale: no row's result depends on the others'.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from models.onnx_runtime import FOLDER, MANIFEST
+
+from .json_files import write_json
+
+OPSET, CONTRIBUTED_OPSET, IR_VERSION = 17, 1, 8
+CONTRIBUTED = "com.microsoft"
+INPUT_SCALE, INPUT_ZERO = 1 / 127, 128
+"""Of inputs between -1 and 1, rounded to unsigned eight bits."""
+
+
+class Graph:
+    """A graph that is being built."""
+
+    def __init__(self, name: str, quantized: bool = False):
+        """Begin.
+
+        Args:
+            name: what it is, for error messages.
+            quantized: whether `linear` multiplies in eight bits.
+        """
+        self.name = name
+        self.quantized = quantized
+        self._nodes: list[onnx.NodeProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+        self._rounded: dict[str, str] = {}
+
+    @classmethod
+    def traced(cls, name: str, model: onnx.ModelProto, prefix: str) -> "Graph":
+        """Take a graph that torch has traced without its parameters, which stand among its inputs.
+
+        Args:
+            name: what it is.
+            model: the graph.
+            prefix: what a parameter's name must begin with.
+        """
+        graph = cls(name)
+        graph._nodes, graph._outputs = list(model.graph.node), list(model.graph.output)
+        graph._initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+        for value in model.graph.input:
+            if value.name.startswith(prefix):
+                kind = value.type.tensor_type
+                graph.weight(value.name, [size.dim_value for size in kind.shape.dim])
+            else:
+                graph._inputs.append(value)
+        return graph
+
+    def input(self, name: str, dtype: type, shape: Sequence[str | int]) -> str:
+        """Declare an input; a dimension with a name may be of any size."""
+        self._inputs.append(helper.make_tensor_value_info(name, _element_type(dtype), shape))
+        return name
+
+    def output(self, value: str, name: str, dtype: type, shape: Sequence[str | int]) -> None:
+        """Declare an output."""
+        self._nodes.append(helper.make_node("Identity", [value], [name]))
+        self._outputs.append(helper.make_tensor_value_info(name, _element_type(dtype), shape))
+
+    def weight(self, name: str, shape: Sequence[int], dtype: type = np.float32) -> str:
+        """Declare a weight."""
+        tensor = TensorProto(name=name, data_type=_element_type(dtype), dims=shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="weights")
+        self._initializers[name] = tensor
+        return name
+
+    def constant(self, value: Any, dtype: type) -> str:
+        """Return the name of a small constant; equal ones are one."""
+        array = np.asarray(value, dtype)
+        name = f"{array.dtype}{array.tolist()}"
+        self._initializers[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def array(self, values: np.ndarray) -> str:
+        """Return the name of a constant of any size."""
+        name = f"array_{len(self._initializers)}"
+        self._initializers[name] = numpy_helper.from_array(values, name)
+        return name
+
+    def op(self, kind: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
+        """Add a node; return its output's name, or several names."""
+        names = [f"{kind}_{len(self._nodes)}_{index}" for index in range(outputs)]
+        self._nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def linear(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool = True) -> str:
+        """Multiply values between -1 and 1, float (rows, num_inputs), by a matrix.
+
+        Its weights are `name`.matrix, float (num_inputs, num_outputs), and `name`.bias.
+        """
+        if not self.quantized:
+            return self.exact_linear(values, name, num_inputs, num_outputs, bias)
+        if values not in self._rounded:
+            scale, zero = self.constant(INPUT_SCALE, np.float32), self.constant(INPUT_ZERO, np.uint8)
+            self._rounded[values] = self.op("QuantizeLinear", values, scale, zero)
+        inputs = [
+            self._rounded[values],
+            self.weight(f"{name}.matrix.int8", (num_inputs, num_outputs), np.int8),
+            self.constant(INPUT_SCALE, np.float32),
+            self.weight(f"{name}.matrix.scale", (num_outputs,)),
+            self.constant(INPUT_ZERO, np.uint8),
+        ]
+        if bias:
+            inputs += ["", self.weight(f"{name}.bias", (num_outputs,))]
+        return self.op("MatMulIntegerToFloat", *inputs, domain=CONTRIBUTED)
+
+    def exact_linear(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool = True) -> str:
+        """Multiply any values, float (…, num_inputs), by a matrix, in float32."""
+        product = self.op("MatMul", values, self.weight(f"{name}.matrix", (num_inputs, num_outputs)))
+        return self.op("Add", product, self.weight(f"{name}.bias", (num_outputs,))) if bias else product
+
+    def split(self, values: str, sizes: Sequence[int]) -> list[str]:
+        """Cut the last dimension into parts."""
+        return self.op("Split", values, self.constant(sizes, np.int64), outputs=len(sizes), axis=-1)
+
+    def concatenate(self, *values: str) -> str:
+        """Join along the last dimension."""
+        return values[0] if len(values) == 1 else self.op("Concat", *values, axis=-1)
+
+    def reshape(self, values: str, shape: Sequence[int]) -> str:
+        """Give another shape; 0 keeps a dimension, -1 takes what is left."""
+        return self.op("Reshape", values, self.constant(shape, np.int64))
+
+    @property
+    def weights(self) -> list[str]:
+        """Names of the weights."""
+        return [name for name, tensor in self._initializers.items() if tensor.external_data]
+
+    def serialize(self) -> bytes:
+        """Return the finished graph."""
+        graph = helper.make_graph(
+            self._nodes, self.name, self._inputs, self._outputs, initializer=list(self._initializers.values())
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIBUTED, CONTRIBUTED_OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hindsight")
+        return model.SerializeToString(deterministic=True)
+
+
+def lstm_update(graph: Graph, gates: str, memory: str, size: int) -> tuple[str, str]:
+    """Return an LSTM's new state and memory; the gates are in the order input, forget, output, candidate."""
+    squashing, candidate = graph.split(gates, (3 * size, size))
+    input_gate, forget_gate, output_gate = graph.split(graph.op("Sigmoid", squashing), (size, size, size))
+    gained = graph.op("Mul", input_gate, graph.op("Tanh", candidate))
+    memory = graph.op("Add", graph.op("Mul", forget_gate, memory), gained)
+    return graph.op("Mul", output_gate, graph.op("Tanh", memory)), memory
+
+
+def write_graphs(folder: Path, graphs: Mapping[str, Graph]) -> None:
+    """Write a checkpoint's graphs, by their files' names, and which weights each has."""
+    if not graphs:
+        return
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for file, graph in graphs.items():
+        (folder / FOLDER / file).write_bytes(graph.serialize())
+    write_json(folder / FOLDER / MANIFEST, {file: graph.weights for file, graph in graphs.items()})
+
+
+def _element_type(dtype: type) -> int:
+    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
