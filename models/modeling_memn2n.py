@@ -17,6 +17,7 @@ Names of dimensions in this file:
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,8 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from .configuration_memn2n import Memn2nConfig
+from .onnx_memn2n import OnnxMemn2n
+from .onnx_runtime import GraphsMixin
 
 GATE_BIAS = 0.5
 """Mean of the gates' biases at the start; their deviation is that of all weights (Liu and Perez 2017, section 4.1)."""
@@ -164,7 +167,7 @@ def normalise(scores: Tensor, is_real: Tensor, linear: bool, num_null: Tensor) -
     return padded.softmax(dim=-1)[..., :-1].masked_fill(~is_real, 0.0)
 
 
-class Memn2nForQuestionAnswering(PreTrainedModel):
+class Memn2nForQuestionAnswering(PreTrainedModel, GraphsMixin):
     """Reads a story in several hops and chooses one of the known answers.
 
     With adjacent tying hop k has word table k for A and table k + 1 for C, B is the first table, and W a part of the
@@ -246,16 +249,22 @@ class Memn2nForQuestionAnswering(PreTrainedModel):
             attention=torch.stack(attention, dim=1),
         )
 
+    def compile_for_cpu(self, folder: Path, precision: str) -> OnnxMemn2n:
+        """Return what answers as this model does, from the graph in its checkpoint's folder; see there."""
+        return OnnxMemn2n(self, folder, precision)
+
     def _memories(self, sentence_ids: Tensor, ages: Tensor, places: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Embed a batch's sentences with each table: float (sentences, embedding), one question's after the other's."""
         word_tables = torch.cat([table.weight for table in self.word_tables], dim=1)
         embedded = embed_sentences(self.config, sentence_ids[places], word_tables)
         if self.config.temporal_encoding:
-            matrices = [table.weight * age_weights(self.config, table.weight) for table in self.age_tables]
-            embedded = embedded + F.embedding(
-                ages[places].clamp(0, self.config.memory_size - 1), torch.cat(matrices, dim=1)
-            )
+            known_ages = ages[places].clamp(0, self.config.memory_size - 1)
+            embedded = embedded + F.embedding(known_ages, self.age_matrix())
         return embedded.chunk(len(self.word_tables), dim=1)
+
+    def age_matrix(self) -> Tensor:
+        """Return all tables of ages side by side, float (memory_size, tables * embedding), weighted."""
+        return torch.cat([table.weight * age_weights(self.config, table.weight) for table in self.age_tables], dim=1)
 
     def _update(self, hop: int, state: Tensor, read: Tensor) -> Tensor:
         """Take what a hop has read into the state: float (batch, embedding), both."""

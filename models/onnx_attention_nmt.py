@@ -51,7 +51,7 @@ class OnnxAttentionNmt:
             ValueError: where they do not fit the model.
         """
         self.model = model
-        self.config = model.config
+        self.config, self.device = model.config, model.device
         files = ("encoder.onnx", f"step-{precision}.onnx")
         self.encoder, self.step = load_sessions(folder, files, graph_weights(model))
 

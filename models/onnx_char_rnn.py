@@ -32,16 +32,27 @@ class OnnxCharRnn:
         layers = range(model.config.num_hidden_layers)
         self.names = [f"{kind}{layer}" for layer in layers for kind in ("hidden", "memory")]
 
-    def fast_step(self) -> Callable[[int, RecurrentState], tuple[Tensor, RecurrentState]]:
+    def fast_step(self) -> Callable[[int, RecurrentState], tuple[np.ndarray, RecurrentState]]:
         """Return the single step."""
         return self.step
 
-    def step(self, token_id: int, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        """Read one character of one text: float (vocabulary), the next one's logits, and the state."""
-        before = [tensor.detach().numpy() for pair in zip(state.hidden, state.memory, strict=True) for tensor in pair]
+    def step(self, token_id: int, state: RecurrentState) -> tuple[np.ndarray, RecurrentState]:
+        """Read one character of one text.
+
+        Args:
+            token_id: the character.
+            state: the state before it: the model's, of one row, or what the last step returned.
+
+        Returns:
+            float (vocabulary), the logits of the next character; and the state after it, of arrays instead of tensors,
+            which cost less to pass on.
+        """
+        before = [layer for pair in zip(state.hidden, state.memory, strict=True) for layer in pair]
+        if isinstance(before[0], Tensor):
+            before = [tensor.detach().numpy() for tensor in before]
         inputs = dict(zip(self.names, before, strict=True))
         inputs["token"] = np.array([token_id])
-        *after, logits = map(torch.from_numpy, self.session.run(inputs))
+        *after, logits = self.session.run(inputs)
         return logits[0], RecurrentState(tuple(after[::2]), tuple(after[1::2]))
 
 

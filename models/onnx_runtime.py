@@ -62,7 +62,7 @@ class GraphsMixin:
     """A model that can be compiled from graphs in its checkpoint's folder; `compile_for_cpu` does that."""
 
     def find_graphs(self) -> Path | None:
-        """Return the folder of this model's checkpoint; of a repository on the Hub the graphs are fetched.
+        """Return the folder of this model's graphs; of a repository on the Hub they are fetched.
 
         Returns:
             None where the checkpoint has no graphs, or this machine no ONNX Runtime.
@@ -71,7 +71,7 @@ class GraphsMixin:
         if onnxruntime is None or not name:
             return None
         if Path(name).is_dir():
-            return Path(name) if Path(name, FOLDER, MANIFEST).is_file() else None
+            return Path(name, FOLDER) if Path(name, FOLDER, MANIFEST).is_file() else None
         revision = getattr(self.config, "_commit_hash", None)
         quietly = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
         found = cached_file(name, f"{FOLDER}/{MANIFEST}", revision=revision, **quietly)
@@ -79,7 +79,7 @@ class GraphsMixin:
             return None
         for file in json.loads(Path(found).read_text(encoding="utf-8")):
             cached_file(name, f"{FOLDER}/{file}", revision=revision)
-        return Path(found).parents[1]
+        return Path(found).parent
 
 
 def load_sessions(folder: Path, files: Sequence[str], weights: Mapping[str, np.ndarray]) -> list[OnnxSession]:

@@ -1,6 +1,7 @@
 """What computes a pipeline's answers: PyTorch, or graphs that were made from the model."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,15 @@ logger = logging.getLogger(__name__)
 
 PRECISIONS = {"onnx": "int8", "onnx-float32": "float32"}
 RUNTIMES = ("auto", "torch", *PRECISIONS)
+
+
+def graph_folder(model: PreTrainedModel) -> Path | None:
+    """Return the folder "onnx" of a model's checkpoint; of a repository on the Hub it is fetched.
+
+    Returns:
+        None where the checkpoint has no graphs, or this machine no ONNX Runtime.
+    """
+    return model.find_graphs() if hasattr(model, "find_graphs") else None
 
 
 def compiled_network(model: PreTrainedModel, runtime: str) -> Any:
@@ -33,7 +43,7 @@ def compiled_network(model: PreTrainedModel, runtime: str) -> Any:
         if on_request:
             raise ValueError(f"runtime {runtime!r} is for float32 on a CPU; got {model.dtype} on {model.device}.")
         return None
-    folder = model.find_graphs()
+    folder = graph_folder(model)
     if folder is None:
         if on_request:
             raise ValueError(
@@ -41,9 +51,9 @@ def compiled_network(model: PreTrainedModel, runtime: str) -> Any:
             )
         return None
     try:
-        return model.compile_for_cpu(folder, PRECISIONS.get(runtime, "int8"))
+        return model.compile_for_cpu(folder.parent, PRECISIONS.get(runtime, "int8"))
     except (OSError, KeyError, ValueError):
         if on_request:
             raise
-        logger.warning("The graphs of %s cannot be used; PyTorch computes instead.", folder.name, exc_info=True)
+        logger.warning("The graphs of %s cannot be used; PyTorch computes instead.", folder.parent.name, exc_info=True)
         return None

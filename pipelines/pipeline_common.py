@@ -1,12 +1,14 @@
 """What all our pipelines share: checked options, checked inputs, and errors that tell people what to do."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from transformers import Pipeline
 
-from .network_choice import compiled_network
+from .network_choice import compiled_network, graph_folder
 from .served import Served, attempt
 
 GENERATION_GROUPS = ("generate_parameters", "generation_parameters", "generate_kwargs")
@@ -158,6 +160,13 @@ class EvidencePipeline(Pipeline):
         """
         super().__init__(*args, **kwargs)
         self._compiled = compiled_network(self.model, runtime)
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+        """Save all that is loaded, the graphs of the checkpoint too."""
+        super().save_pretrained(save_directory, **kwargs)
+        folder = graph_folder(self.model)
+        if folder is not None:
+            shutil.copytree(folder, Path(save_directory, folder.name), dirs_exist_ok=True)
 
     @property
     def network(self) -> Any:

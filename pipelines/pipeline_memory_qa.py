@@ -68,7 +68,7 @@ class MemoryQaPipeline(EvidencePipeline):
         texts = [text for sentences in read for text in sentences] + [story.question for story in stories]
         word_ids = self.tokenizer(texts, padding=True, return_tensors="pt")["input_ids"].to(self.device)
         *memories, questions = word_ids.split([*map(len, read), len(stories)])
-        output = self.model(pad_sequence(memories, batch_first=True), questions)
+        output = self.network(pad_sequence(memories, batch_first=True), questions)
         probabilities, attention = output.logits.float().softmax(dim=1), output.attention.float()
         return {
             "answers": [

@@ -264,7 +264,7 @@ class TestShipped:
         clips = [shipped.check_input(path) for path in sorted((ROOT / "demo/samples").glob("an4*.flac"))] * 8
         waveform = np.concatenate([clip.waveform for clip in clips])
         assert len(waveform) > 60 * 16000
-        whole = log_probabilities_of(shipped.model, shipped.feature_extractor, [waveform], chunk_seconds=1000)[0]
+        whole = log_probabilities_of(shipped.network, shipped.feature_extractor, [waveform], chunk_seconds=1000)[0]
         expected = shipped.transcriber.transcribe(whole, DecodingOptions(num_beams=1))[0].text
         (result,) = shipped({"raw": waveform, "sampling_rate": 16000}, num_beams=1)
         assert result["text"] == expected

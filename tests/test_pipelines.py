@@ -121,7 +121,7 @@ class TestTranslation:
         assert given["translation_text"] == "Ein Hund rennt."
         assert given["evidence"]["target_tokens"][-1] == "</s>"
         source = translate.preprocess(SENTENCES[0])
-        (again,) = translate.model.score(source["input_ids"], source["attention_mask"], [ids])
+        (again,) = translate.network.score(source["input_ids"], source["attention_mask"], [ids])
         assert again.score == pytest.approx(best["score"], abs=1e-5)
 
     @pytest.mark.parametrize(

@@ -14,13 +14,12 @@ from huggingface_hub import HfApi
 
 import hub
 import pipelines
-from models.onnx_runtime import FOLDER as GRAPHS
 from pipelines import pipeline
 
 REQUIREMENTS = {
-    "text": ("transformers>=5.23", "sentencepiece"),
-    "image": ("transformers>=5.23", "pillow", "numpy"),
-    "audio": ("transformers>=5.23", "numpy", "soundfile", "soxr", "ctc-beam-decoder"),
+    "text": ("transformers>=5.23", "onnxruntime", "sentencepiece"),
+    "image": ("transformers>=5.23", "onnxruntime", "pillow"),
+    "audio": ("transformers>=5.23", "onnxruntime", "soundfile", "soxr", "ctc-beam-decoder"),
 }
 """Of whoever loads the repository, by the task's modality; an Inference Endpoint installs them."""
 CARRIED = ("README.md", "training.json", "evaluation.json", "LICENSE")
@@ -38,8 +37,6 @@ def assemble(folder: Path, destination: Path) -> None:
     pipe = pipeline(task.name, model=str(folder), device="cpu")
     pipe.save_pretrained(destination)
     shutil.copyfile(folder / hub.WEIGHTS, destination / hub.WEIGHTS)  # as small as it was, not widened for the CPU
-    if (folder / GRAPHS).is_dir():
-        shutil.copytree(folder / GRAPHS, destination / GRAPHS)
     for name in CARRIED:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, destination / name)

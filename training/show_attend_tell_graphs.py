@@ -20,8 +20,8 @@ from models.image_encoder import ImageEncoder
 from .decoder_graph import add_candidates, attend
 from .onnx_graph import Graph, lstm_update
 
-PICTURE = (1, 3, 224, 224)
-"""Of the example that the backbone is traced with; its graph takes any number of pictures of any size."""
+USUAL_SIDE = 224
+"""Of the picture that a backbone is traced with which names no other; its graph takes any number and any size."""
 
 
 def build_graphs(config: ShowAttendTellConfig) -> dict[str, Graph]:
@@ -39,11 +39,12 @@ def build_graphs(config: ShowAttendTellConfig) -> dict[str, Graph]:
 def _encoder(config: ShowAttendTellConfig) -> Graph:
     """Trace the backbone, and take its weights out again."""
     encoder, traced = ImageEncoder(config).eval(), io.BytesIO()
+    side = getattr(config.backbone_config, "image_size", USUAL_SIDE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the successor of this exporter needs a compiler of its own
         torch.onnx.export(
             _Grid(encoder),
-            (torch.zeros(PICTURE),),
+            (torch.zeros(1, 3, side, side),),
             traced,
             input_names=["pixel_values"],
             output_names=["grid"],

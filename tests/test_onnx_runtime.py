@@ -1,0 +1,275 @@
+"""What runs on ONNX Runtime against the models themselves: every family, every variant, every option of a search."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import hub
+from models import onnx_runtime
+from models.onnx_runtime import HIGHEST, OnnxSession, value_of
+from pipelines import pipeline
+from tasks import TASKS
+from training import graphs
+from training.export import build_graphs
+from training.onnx_graph import INPUT_SCALE, Graph, write_graphs
+
+from . import test_modeling_attention_nmt as nmt
+from . import test_modeling_blstm_ctc as ctc
+from . import test_modeling_memn2n as memory
+from . import test_modeling_show_attend_tell as captioner
+from .tiny import attention_nmt_model, blstm_ctc_model, char_rnn_model, memn2n_model, show_attend_tell_model
+
+NAMES = {"ids": lambda options: ",".join(map(str, options.values())) or "default"}
+SEARCHES = [
+    {"num_beams": 1},
+    {"num_beams": 4, "num_return_sequences": 4, "length_penalty": 0.5, "coverage_penalty": 0.3},
+    {"num_beams": 3, "prefix_ids": (7, 8), "min_new_tokens": 5, "suppress_tokens": (0, 1, 3)},
+    {"num_beams": 2, "no_repeat_ngram_size": 2, "length_normalization": "gnmt"},
+]
+
+
+@pytest.fixture
+def tiny_folders(tiny_checkpoint_of):
+    """Folders of tiny checkpoints, by their tasks."""
+    return {task: tiny_checkpoint_of(task).folder for task in TASKS}
+
+
+def compiled(task, model, folder, precision="float32"):
+    """Return what answers as a model does."""
+    write_graphs(folder, build_graphs(TASKS[task], model.config))
+    return model.compile_for_cpu(folder, precision)
+
+
+def assert_same_hypotheses(found, expected, tolerance=1e-5):
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [one.token_ids for one in ours] == [one.token_ids for one in theirs]
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one.attention, other.attention, atol=tolerance, rtol=0)
+            assert one.token_log_probabilities == pytest.approx(other.token_log_probabilities, abs=20 * tolerance)
+            assert one.score_parts == pytest.approx(other.score_parts, abs=20 * tolerance)
+
+
+class TestTranslation:
+    @pytest.mark.parametrize("options", nmt.VARIANTS, **NAMES)
+    def test_every_network_answers_as_the_model(self, options, tmp_path):
+        model = attention_nmt_model(**options)
+        network, (ids, mask, _) = compiled("attention-translation", model, tmp_path), nmt.batch(3, 7, 5)
+        for search in SEARCHES[:2]:
+            wanted = search | {"max_new_tokens": 9}
+            assert_same_hypotheses(network.translate(ids, mask, **wanted), model.translate(ids, mask, **wanted))
+
+    @pytest.mark.parametrize("search", SEARCHES, **NAMES)
+    def test_every_option_means_the_same(self, search, tmp_path):
+        model, (ids, mask, _) = attention_nmt_model(), nmt.batch(6, 2)
+        network = compiled("attention-translation", model, tmp_path)
+        wanted = search | {"max_new_tokens": 9}
+        assert_same_hypotheses(network.translate(ids, mask, **wanted), model.translate(ids, mask, **wanted))
+
+    def test_given_translations_get_the_same_scores(self, tmp_path):
+        model, (ids, mask, _) = attention_nmt_model(), nmt.batch(6, 2)
+        network, targets = compiled("attention-translation", model, tmp_path), [[5, 9, 2], [7, 2]]
+        ours, theirs = network.score(ids, mask, targets), model.score(ids, mask, targets)
+        assert_same_hypotheses([[one] for one in ours], [[one] for one in theirs])
+
+    @pytest.mark.parametrize("options", nmt.VARIANTS, **NAMES)
+    def test_with_eight_bits_a_batch_equals_its_sentences(self, options, tmp_path):
+        model, (ids, mask, _) = attention_nmt_model(**options), nmt.batch(3, 7, 5)
+        network = compiled("attention-translation", model, tmp_path, "int8")
+        together = network.translate(ids, mask, num_beams=3, max_new_tokens=9)
+        alone = [
+            network.translate(row[None, :length], mask[index : index + 1, :length], num_beams=3, max_new_tokens=9)[0]
+            for index, (row, length) in enumerate(zip(ids, (3, 7, 5), strict=True))
+        ]
+        assert_same_hypotheses(together, alone)
+        exact = model.score(ids, mask, [hypotheses[0].token_ids for hypotheses in together])
+        for hypotheses, other in zip(together, exact, strict=True):
+            torch.testing.assert_close(hypotheses[0].attention, other.attention, atol=0.01, rtol=0)
+
+
+class TestCaptions:
+    @pytest.mark.parametrize("options", [one for one in captioner.VARIANTS if "attention_type" not in one], **NAMES)
+    @pytest.mark.parametrize("search", [SEARCHES[0], SEARCHES[1] | {"coverage_penalty": 0.0}], **NAMES)
+    def test_pictures_are_described_as_by_the_model(self, options, search, tmp_path):
+        model, pixels = show_attend_tell_model(**options), captioner.pixels(2)
+        network, wanted = compiled("captioning", model, tmp_path), search | {"max_new_tokens": 7}
+        assert_same_hypotheses(network.caption(pixels, **wanted), model.caption(pixels, **wanted))
+        ours, theirs = network.score(pixels, [[5, 2], [4, 2]]), model.score(pixels, [[5, 2], [4, 2]])
+        assert_same_hypotheses([[one] for one in ours], [[one] for one in theirs])
+
+    def test_other_shapes_have_other_grids(self, tmp_path):
+        model, pixels = show_attend_tell_model(), torch.randn(1, 3, 64, 32)
+        network = compiled("captioning", model, tmp_path)
+        found, expected = (one.caption(pixels, max_new_tokens=4)[0][0] for one in (network, model))
+        assert found.attention.shape == expected.attention.shape
+        torch.testing.assert_close(found.attention, expected.attention, atol=1e-5, rtol=0)
+
+    def test_hard_attention_has_no_graphs(self):
+        assert build_graphs(TASKS["captioning"], show_attend_tell_model(attention_type="hard").config) == {}
+
+
+class TestCharacters:
+    @pytest.mark.parametrize("options", [{}, {"input_encoding": "one_hot"}, {"num_hidden_layers": 1}], **NAMES)
+    @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("int8", 0.2)])
+    def test_steps_are_the_models(self, options, precision, tolerance, tmp_path):
+        model = char_rnn_model(**options)
+        step = compiled("char-generation", model, tmp_path, precision).fast_step()
+        state = exact = model.initial_state(1)
+        for token in (3, 5, 1, 8, 8):
+            logits, state = step(token, state)
+            expected, exact = model.exact_step(token, exact)
+            np.testing.assert_allclose(logits, expected, atol=tolerance)
+
+    @pytest.mark.parametrize("options", [{"cell_type": "gru"}, {"layer_norm": True}], **NAMES)
+    def test_other_layers_have_no_graphs(self, options):
+        assert build_graphs(TASKS["char-generation"], char_rnn_model(**options).config) == {}
+
+
+class TestSpeech:
+    @pytest.mark.parametrize("options", [one for one in ctc.VARIANTS if one.get("bidirectional", True)], **NAMES)
+    @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("int8", 0.3)])
+    def test_logits_are_the_models(self, options, precision, tolerance, tmp_path):
+        model = blstm_ctc_model(**options)
+        features, mask = ctc.batch(9, 4, 13)
+        found = compiled("ctc-transcription", model, tmp_path, precision)(features, mask).logits
+        expected = model(features, mask).logits
+        steps = model.front_end.output_lengths(mask.sum(dim=1))
+        for ours, theirs, number in zip(found, expected, steps.tolist(), strict=True):
+            torch.testing.assert_close(ours[:number], theirs[:number], atol=tolerance, rtol=0)
+
+    def test_reading_forwards_alone_has_no_graphs(self):
+        assert build_graphs(TASKS["ctc-transcription"], blstm_ctc_model(bidirectional=False).config) == {}
+
+
+class TestMemory:
+    @pytest.mark.parametrize("options", memory.VARIANTS, **NAMES)
+    @pytest.mark.parametrize("num_sentences", [0, 2, 5])
+    def test_answers_are_the_models(self, options, num_sentences, tmp_path):
+        model = memn2n_model(torch.float32, **options)
+        network = compiled("memory-qa", model, tmp_path)
+        stories = torch.tensor([memory.STORY[:num_sentences] + [[0] * 4] * (5 - num_sentences), memory.STORY])
+        stories[0] = stories[0].roll(5 - num_sentences, 0)
+        questions = torch.tensor([memory.QUESTION, [4, 1, 0]])
+        found, expected = network(stories, questions), model(stories, questions)
+        torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found.attention, expected.attention, atol=1e-6, rtol=1e-5)
+
+
+class TestRounding:
+    def test_products_are_those_of_rounded_numbers(self):
+        graph = Graph("test", quantized=True)
+        values = graph.input("values", np.float32, ("rows", 40))
+        graph.output(graph.linear(values, "layer", 40, 7), "product", np.float32, ("rows", 7))
+        generator = np.random.default_rng(0)
+        weights = {"layer.matrix": generator.normal(size=(40, 7)), "layer.bias": generator.normal(size=7)}
+        inputs = generator.uniform(-1, 1, (3, 40)).astype(np.float32)
+        (found,) = OnnxSession(graph.serialize(), graph.weights, weights).run({"values": inputs})
+        scale = np.abs(weights["layer.matrix"]).max(axis=0) / HIGHEST
+        rounded = np.rint(weights["layer.matrix"] / scale) * scale
+        exact = (np.rint(inputs / INPUT_SCALE) * INPUT_SCALE) @ rounded + weights["layer.bias"]
+        np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5)
+
+    def test_the_largest_numbers_do_not_overflow(self):
+        """Sixteen bits hold two products of the largest weight and input, on processors without VNNI too."""
+        graph = Graph("test", quantized=True)
+        values = graph.input("values", np.float32, (1, 512))
+        graph.output(graph.linear(values, "layer", 512, 32, bias=False), "product", np.float32, (1, 32))
+        session = OnnxSession(graph.serialize(), graph.weights, {"layer.matrix": np.ones((512, 32))})
+        for sign in (1, -1):
+            (found,) = session.run({"values": np.full((1, 512), sign, np.float32)})
+            np.testing.assert_allclose(found, 512 * sign, rtol=1e-5)
+
+    def test_a_column_of_zeros_is_zeros(self):
+        weights = {"layer.matrix": np.array([[0.0, 1.0], [0.0, -2.0]])}
+        assert value_of("layer.matrix.int8", weights).tolist() == [[0, HIGHEST // 2], [0, -HIGHEST]]
+
+
+class TestChoice:
+    def test_it_is_chosen_where_there_are_graphs(self, tiny_folders):
+        folder = tiny_folders["attention-translation"]
+        assert (
+            type(pipeline("attention-translation", model=str(folder), device="cpu").network).__name__
+            == "OnnxAttentionNmt"
+        )
+        plain = pipeline("attention-translation", model=str(folder), device="cpu", runtime="torch")
+        assert plain.network is plain.model
+
+    @pytest.mark.parametrize("task", TASKS, ids=str)
+    @pytest.mark.parametrize("runtime", ["torch", "onnx", "onnx-float32"])
+    def test_every_family_runs_on_each(self, task, runtime, tiny_folders):
+        pipe = pipeline(task, model=str(tiny_folders[task]), device="cpu", runtime=runtime)
+        assert pipe(pipe.example_input)
+        assert (pipe.network is pipe.model) == (runtime == "torch")
+
+    def test_another_name_is_refused(self, tiny_folders):
+        with pytest.raises(ValueError, match="runtime must be one of auto, torch, onnx, onnx-float32; got 'fast'"):
+            pipeline("memory-qa", model=str(tiny_folders["memory-qa"]), runtime="fast")
+
+    def test_without_graphs_pytorch_computes(self, tiny_folders, tmp_path, monkeypatch):
+        folder = _copy(tiny_folders["memory-qa"], tmp_path)
+        for file in (folder / "onnx").iterdir():
+            file.unlink()
+        assert type(pipeline("memory-qa", model=str(folder), device="cpu").network).__name__.startswith("Memn2n")
+        with pytest.raises(ValueError, match="needs the package onnxruntime, and a checkpoint with graphs"):
+            pipeline("memory-qa", model=str(folder), device="cpu", runtime="onnx")
+
+    def test_without_onnx_runtime_pytorch_computes(self, tiny_folders, monkeypatch):
+        monkeypatch.setattr(onnx_runtime, "onnxruntime", None)
+        pipe = pipeline("memory-qa", model=str(tiny_folders["memory-qa"]), device="cpu")
+        assert pipe.network is pipe.model
+
+    @pytest.mark.parametrize("damage", ["cut", "other weights"])
+    def test_damaged_graphs_are_told_and_left_aside(self, damage, tiny_folders, tmp_path, caplog):
+        folder = _copy(tiny_folders["memory-qa"], tmp_path)
+        graph, manifest = folder / "onnx" / "network.onnx", folder / "onnx" / "weights.json"
+        if damage == "cut":
+            graph.write_bytes(graph.read_bytes()[:-40])
+        else:
+            manifest.write_text(json.dumps({"network.onnx": ["words"]}))
+        pipe = pipeline("memory-qa", model=str(folder), device="cpu")
+        assert pipe.network is pipe.model and "cannot be used" in caplog.text
+        with pytest.raises(ValueError, match="ONNX Runtime does not take this graph"):
+            pipeline("memory-qa", model=str(folder), device="cpu", runtime="onnx")
+
+    def test_other_numbers_are_pytorchs(self, tiny_folders):
+        folder = str(tiny_folders["memory-qa"])
+        pipe = pipeline("memory-qa", model=folder, device="cpu", dtype=torch.float64)
+        assert pipe.network is pipe.model
+        with pytest.raises(ValueError, match=r"is for float32 on a CPU; got torch\.float64"):
+            pipeline("memory-qa", model=folder, device="cpu", dtype=torch.float64, runtime="onnx")
+
+
+def test_graphs_hold_no_weights_and_name_no_file(tmp_path):
+    graphs_of = build_graphs(TASKS["attention-translation"], attention_nmt_model().config)
+    assert max(len(graph.serialize()) for graph in graphs_of.values()) < 8000
+    weighty = attention_nmt_model(decoder_hidden_size=70).config
+    assert len(build_graphs(TASKS["attention-translation"], weighty)["step-int8.onnx"].serialize()) < 8000
+
+
+def test_graphs_are_written_into_checkpoints_that_have_none(tiny_folders, tmp_path, capsys):
+    folder = _copy(tiny_folders["char-generation"], tmp_path)
+    before = {file.name: file.read_bytes() for file in (folder / "onnx").iterdir()}
+    for file in (folder / "onnx").iterdir():
+        file.unlink()
+    graphs.main([str(folder)])
+    assert {file.name: file.read_bytes() for file in (folder / "onnx").iterdir()} == before
+    assert "step-int8.onnx" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [name for task in TASKS.values() for name in task.checkpoints])
+def test_shipped_graphs_are_what_the_code_writes(name):
+    folder = hub.CHECKPOINTS / name
+    task = hub.task_of(folder)
+    built = build_graphs(task, hub.model_code(task.configuration).from_pretrained(folder))
+    assert json.loads((folder / "onnx" / "weights.json").read_text()) == {
+        file: graph.weights for file, graph in built.items()
+    }
+    for file, graph in built.items():
+        if file != "encoder.onnx" or task.name != "captioning":  # torch's tracer names nodes as it likes
+            assert (folder / "onnx" / file).read_bytes() == graph.serialize(), file
+
+
+def _copy(folder, destination):
+    return shutil.copytree(folder, destination / folder.name)
