@@ -96,11 +96,11 @@ class AttentionNmtDecoder(nn.Module):
         """
         return SourceMemory(annotations, self.attention.project_keys(annotations), mask)
 
-    def initial_state(self, memory: SourceMemory, rows_per_source: int = 1) -> DecoderState:
+    def initial_state(self, memory: SourceMemory) -> DecoderState:
         """Start from the backward state at the first piece: s_0 = tanh(W_s h_1) (appendix A.2.2)."""
         hidden_size = memory.annotations.shape[-1] // 2
         backward_first = memory.annotations[:, 0, hidden_size:]
-        hidden = torch.tanh(self.initial_projection(backward_first)).repeat_interleave(rows_per_source, dim=0)
+        hidden = torch.tanh(self.initial_projection(backward_first))
         readout = hidden.new_zeros(hidden.shape[0], self.readout_size)
         return DecoderState(self.cells.initial_state(hidden), readout)
 

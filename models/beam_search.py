@@ -7,7 +7,7 @@ operations cost least.
 Names of dimensions in this file:
     batch       inputs
     beams       hypotheses of an input that are still growing
-    rows        batch * beams; an input's beams lie side by side
+    rows        hypotheses of all inputs; an input's lie side by side: one at the beginning, then as many as beams
     count       candidates for a hypothesis' next token
     vocabulary  tokens
     source      positions that the attention weighs
@@ -30,7 +30,7 @@ def beam_search(
     """Find the best hypotheses of each input; one beam is greedy search.
 
     Args:
-        stepper: the network before the first token, with `num_beams` rows an input.
+        stepper: the network before the first token, with one row an input.
         mask: bool (batch, source), True on real positions.
         options: how to search.
         config: names the start and the end token, and how many tokens there are.
@@ -39,7 +39,7 @@ def beam_search(
         For each input at most `num_return_sequences` hypotheses, best first.
     """
     search = _BeamSearch(mask.cpu().numpy(), options, config)
-    tokens, rows = np.full(mask.shape[0] * options.num_beams, config.decoder_start_token_id), None
+    tokens, rows = np.full(mask.shape[0], config.decoder_start_token_id), None
     count = min(2 * options.num_beams, config.vocab_size)  # enough are left when every beam could end
     for position in range(options.max_new_tokens):
         candidates = stepper.advance(tokens, rows, count, search.forbidden(position))
@@ -57,11 +57,13 @@ class _BeamSearch:
         self.options = options
         self.end_token_id = config.eos_token_id
         self.vocab_size = config.vocab_size
-        batch_size, beams = mask.shape[0], options.num_beams
+        batch_size = mask.shape[0]
         self.items = np.arange(batch_size)[:, None]
-        self.running_scores: np.ndarray | None = None
-        self.coverage = np.zeros((batch_size, beams, mask.shape[1]), np.float32)
-        self.written = np.full((batch_size * beams, 1), config.decoder_start_token_id)
+        self.width = 1
+        """Hypotheses of each input."""
+        self.running_scores = np.zeros((batch_size, 1), np.float32)
+        self.coverage = np.zeros((batch_size, 1, mask.shape[1]), np.float32)
+        self.written = np.full((batch_size, 1), config.decoder_start_token_id)
         self.history = BeamHistory()
         self.finished: list[list[FinishedBeam]] = [[] for _ in range(batch_size)]
         self.done = [False] * batch_size
@@ -111,9 +113,9 @@ class _BeamSearch:
             The new tokens, int64 (rows), and the rows that they continue, int64 (rows), None where each continues
             its own.
         """
-        batch_size, beams = self.mask.shape[0], self.options.num_beams
+        beams = self.options.num_beams
         scores, tokens, parents, log_probabilities = self._best(candidates)
-        attention = candidates.attention.reshape(batch_size, beams, -1)
+        attention = candidates.attention.reshape(len(self.mask), self.width, -1)
         if self.options.coverage_penalty:
             self.coverage = self.coverage + attention
         self.history.add_attention(attention)
@@ -137,9 +139,10 @@ class _BeamSearch:
 
     def _continued(self, parents: np.ndarray, tokens: np.ndarray) -> np.ndarray | None:
         """Return the rows that the beams continue, and let what is kept for each beam follow."""
-        rows = None if self.options.num_beams == 1 else (self.items * self.options.num_beams + parents).ravel()
-        if rows is not None and self.options.coverage_penalty:
-            self.coverage = self.coverage.reshape(len(rows), -1)[rows].reshape(self.coverage.shape)
+        rows = None if self.options.num_beams == 1 else (self.items * self.width + parents).ravel()
+        self.width = self.options.num_beams
+        if self.options.coverage_penalty:
+            self.coverage = self.coverage[self.items, parents]
         if self.options.no_repeat_ngram_size:
             written = self.written if rows is None else self.written[rows]
             self.written = np.concatenate([written, tokens.reshape(-1, 1)], axis=1)
@@ -147,17 +150,21 @@ class _BeamSearch:
 
     def _best(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return scores, tokens, parents and log-probabilities, (batch, 2 * beams), best first."""
-        batch_size, beams = self.mask.shape[0], self.options.num_beams
-        log_probabilities = candidates.log_probabilities.reshape(batch_size, beams, -1)
+        batch_size, wanted = self.mask.shape[0], 2 * self.options.num_beams
+        log_probabilities = candidates.log_probabilities.reshape(batch_size, self.width, -1)
         count = log_probabilities.shape[2]
-        if self.running_scores is None:  # all beams of an input are the same so far: only the first counts
-            self.running_scores = np.full((batch_size, beams), -np.inf, log_probabilities.dtype)
-            self.running_scores[:, 0] = 0.0
         totals = (log_probabilities + self.running_scores[:, :, None]).reshape(batch_size, -1)
-        best = np.argsort(-totals, axis=1, kind="stable")[:, : 2 * beams]
-        tokens = candidates.token_ids.reshape(batch_size, -1)[self.items, best]
-        log_probabilities = log_probabilities.reshape(batch_size, -1)[self.items, best]
-        return totals[self.items, best], tokens, best // count, log_probabilities
+        log_probabilities = log_probabilities.reshape(batch_size, -1)
+        token_ids = candidates.token_ids.reshape(batch_size, -1)
+        missing = ((0, 0), (0, max(0, wanted - totals.shape[1])))
+        if missing[1][1]:  # at the beginning, where beams outnumber tokens
+            totals, log_probabilities = (
+                np.pad(values, missing, constant_values=-np.inf) for values in (totals, log_probabilities)
+            )
+            token_ids = np.pad(token_ids, missing)
+        best = np.argsort(-totals, axis=1, kind="stable")[:, :wanted]
+        parents = np.minimum(best // count, self.width - 1)
+        return totals[self.items, best], token_ids[self.items, best], parents, log_probabilities[self.items, best]
 
     def _finish(
         self,

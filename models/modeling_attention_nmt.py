@@ -209,7 +209,7 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
             For each source `num_return_sequences` hypotheses, best first.
         """
         options = DecodingOptions.with_defaults(self.generation_config, **options)
-        stepper = self._stepper(input_ids, attention_mask, options.num_beams)
+        stepper = self._stepper(input_ids, attention_mask)
         return beam_search(stepper, attention_mask.bool(), options, self.config)
 
     @torch.inference_mode()
@@ -225,22 +225,22 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
             **options: the penalties among `DecodingOptions`; `generation_config` has the others.
         """
         options = DecodingOptions.with_defaults(self.generation_config, **options)
-        stepper = self._stepper(input_ids, attention_mask, 1)
+        stepper = self._stepper(input_ids, attention_mask)
         return score_targets(stepper, attention_mask.bool(), target_ids, options, self.config)
 
     def compile_for_cpu(self, folder: Path, precision: str) -> OnnxAttentionNmt:
         """Return what answers as this model does, from the graphs in its checkpoint's folder; see there."""
         return OnnxAttentionNmt(self, folder, precision)
 
-    def _stepper(self, input_ids: Tensor, attention_mask: Tensor, rows_per_source: int) -> TorchStepper:
-        """Read the sources and stand before the first piece, with so many rows for each."""
+    def _stepper(self, input_ids: Tensor, attention_mask: Tensor) -> TorchStepper:
+        """Read the sources and stand before the first piece, with one row for each."""
         memory = self.decoder.prepare(self.encoder(input_ids, attention_mask)[0], attention_mask.bool())
 
         def step(token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor]:
             state, attention = self.decoder.step(self.decoder.embed(token_ids), state, memory)
             return self.output_projection(state.readout), state, attention
 
-        return TorchStepper(step, self.decoder.initial_state(memory, rows_per_source), input_ids.device)
+        return TorchStepper(step, self.decoder.initial_state(memory), input_ids.device)
 
     def prepare_inputs_for_generation(
         self,

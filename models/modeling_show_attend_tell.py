@@ -231,8 +231,7 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         options = DecodingOptions.with_defaults(self.generation_config, **options)
         grid = self._grid(pixel_values, encoder_features, None)
         memory = self.decoder.prepare(grid)
-        state = self.decoder.initial_state(memory, rows_per_picture=options.num_beams)
-        stepper = TorchStepper(self._step_function(memory), state, grid.device)
+        stepper = TorchStepper(self._step_function(memory), self.decoder.initial_state(memory), grid.device)
         found = beam_search(stepper, _all_places(memory), options, self.config)
         return [[_on_grid(hypothesis, grid) for hypothesis in hypotheses] for hypotheses in found]
 

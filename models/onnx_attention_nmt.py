@@ -58,7 +58,7 @@ class OnnxAttentionNmt:
     def translate(self, input_ids: Tensor, attention_mask: Tensor, **options: Any) -> list[list[Hypothesis]]:
         """Find the best translations: as the model's own `translate`."""
         options = DecodingOptions.with_defaults(self.model.generation_config, **options)
-        stepper = self._stepper(input_ids, attention_mask, options.num_beams)
+        stepper = self._stepper(input_ids, attention_mask)
         return beam_search(stepper, attention_mask.bool(), options, self.config)
 
     def score(
@@ -66,15 +66,14 @@ class OnnxAttentionNmt:
     ) -> list[Hypothesis]:
         """Score given targets: as the model's own `score`."""
         options = DecodingOptions.with_defaults(self.model.generation_config, **options)
-        stepper = self._stepper(input_ids, attention_mask, 1)
+        stepper = self._stepper(input_ids, attention_mask)
         return score_targets(stepper, attention_mask.bool(), target_ids, options, self.config)
 
-    def _stepper(self, input_ids: Tensor, attention_mask: Tensor, rows_per_source: int) -> OnnxStepper:
+    def _stepper(self, input_ids: Tensor, attention_mask: Tensor) -> OnnxStepper:
         mask = attention_mask.numpy().astype(bool)
         lengths = mask.sum(axis=1).astype(np.int32)
         keys, values, hidden = self.encoder.run({"input_ids": input_ids.numpy(), "lengths": lengths})
         padding = np.where(mask, np.float32(0), np.float32("-inf"))[:, None]
-        hidden = hidden.repeat(rows_per_source, axis=0)
         state = {
             name: hidden if name.startswith("hidden") else np.zeros((len(hidden), width), np.float32)
             for name, width in state_widths(self.config).items()

@@ -40,21 +40,20 @@ class OnnxShowAttendTell:
     def caption(self, pixel_values: Tensor, **options: Any) -> list[list[Hypothesis]]:
         """Find the best captions: as the model's own `caption`."""
         options = DecodingOptions.with_defaults(self.model.generation_config, **options)
-        stepper, mask, shape = self._look(pixel_values, options.num_beams)
+        stepper, mask, shape = self._look(pixel_values)
         found = beam_search(stepper, mask, options, self.config)
         return [[_on_grid(hypothesis, shape) for hypothesis in hypotheses] for hypotheses in found]
 
     def score(self, pixel_values: Tensor, target_ids: list[list[int]], **options: Any) -> list[Hypothesis]:
         """Score given captions: as the model's own `score`."""
         options = DecodingOptions.with_defaults(self.model.generation_config, **options)
-        stepper, mask, shape = self._look(pixel_values, 1)
+        stepper, mask, shape = self._look(pixel_values)
         found = score_targets(stepper, mask, target_ids, options, self.config)
         return [_on_grid(hypothesis, shape) for hypothesis in found]
 
-    def _look(self, pixel_values: Tensor, rows_per_picture: int) -> tuple[OnnxStepper, Tensor, tuple[int, ...]]:
+    def _look(self, pixel_values: Tensor) -> tuple[OnnxStepper, Tensor, tuple[int, ...]]:
         (grid,) = self.encoder.run({"pixel_values": pixel_values.numpy()})
         keys, values, *first = self.memory.run({"grid": grid})
-        first = [part.repeat(rows_per_picture, axis=0) for part in first]
         state = dict(zip(("hidden", "memory"), first, strict=True))
         stepper = OnnxStepper(self.step, {"keys": keys, "values": values}, state, self.config.vocab_size)
         return stepper, torch.ones(keys.shape[:2], dtype=torch.bool), grid.shape[2:]

@@ -178,7 +178,7 @@ def test_a_coverage_penalty_prefers_hypotheses_that_read_everything():
     mask, config = torch.ones(1, 2, dtype=torch.bool), attention_nmt_model(vocab_size=6).config
     for weight, best in ((0.5, 3), (0.0, None)):
         options = DecodingOptions(num_beams=2, num_return_sequences=2, max_new_tokens=3, coverage_penalty=weight)
-        stepper = TorchStepper(step, Still(torch.zeros(2)), mask.device)
+        stepper = TorchStepper(step, Still(torch.zeros(1)), mask.device)
         first, second = beam_search(stepper, mask, options, config)[0]
         assert (
             first.score - second.score == pytest.approx(0.0, abs=1e-6) if best is None else first.token_ids[0] == best

@@ -16,13 +16,9 @@ def add_candidates(graph: Graph, logits: str, forbidden: str, count: str) -> Non
 
     What is forbidden stays in the normaliser, so that the others' probabilities are what they are.
     """
-    largest = graph.op("ReduceMax", logits, axes=[1], keepdims=1)
-    total = graph.op(
-        "ReduceSum", graph.op("Exp", graph.op("Sub", logits, largest)), graph.constant([1], np.int64), keepdims=1
-    )
-    normaliser = graph.op("Add", graph.op("Log", total), largest)
-    best, token_ids = graph.op("TopK", graph.op("Add", logits, forbidden), count, outputs=2, axis=1)
-    graph.output(graph.op("Sub", best, normaliser), "log_probabilities", np.float32, ("rows", "count"))
+    allowed = graph.op("Add", graph.op("LogSoftmax", logits, axis=-1), forbidden)
+    best, token_ids = graph.op("TopK", allowed, count, outputs=2, axis=1)
+    graph.output(best, "log_probabilities", np.float32, ("rows", "count"))
     graph.output(token_ids, "token_ids", np.int64, ("rows", "count"))
 
 

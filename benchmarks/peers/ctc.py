@@ -1,0 +1,25 @@
+"""pyctcdecode with KenLM; see `benchmarks.peers`."""
+
+import json
+import sys
+import time
+
+import numpy as np
+from pyctcdecode import build_ctcdecoder
+
+
+def main() -> None:
+    """Answer cases: {"log_probabilities": path of an array, "num_beams"}; first comes {"labels", "arpa"}."""
+    setup = json.loads(sys.stdin.readline())
+    decoder = build_ctcdecoder(setup["labels"], setup["arpa"], alpha=0.5, beta=1.5)
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        case = json.loads(line)
+        numbers = np.load(case["log_probabilities"])
+        started = time.perf_counter()
+        decoder.decode_beams(numbers, beam_width=case["num_beams"])
+        print(json.dumps(time.perf_counter() - started), flush=True)
+
+
+if __name__ == "__main__":
+    main()
