@@ -5,6 +5,7 @@ References:
     The file format: SRILM's manual, ngram-format(5). KenLM (Heafield 2011) reads it too.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ UNKNOWN_WITHOUT_ENTRY = -100.0
 
 Entry = tuple[float, float]
 """Logarithms to the base 10: the probability of an n-gram's last word, and the back-off weight of all its words."""
+NUM_REMEMBERED = 100_000
+"""Predictions: the hypotheses of a search share most of theirs."""
 
 
 class WordNGrams:
@@ -39,6 +42,7 @@ class WordNGrams:
         self.order = max(map(len, ngrams))
         self.vocabulary = frozenset(ngram[0] for ngram in ngrams if len(ngram) == 1) - NO_WORDS
         """The words that it knows."""
+        self._log10_of_last = functools.lru_cache(NUM_REMEMBERED)(self._look_up)
 
     def log_probability(self, words: Sequence[str], start: bool = True, end: bool = True) -> float:
         """Return the log-probability of words in nats; a word that is not in the vocabulary counts as `<unk>`.
@@ -53,7 +57,7 @@ class WordNGrams:
         ngrams = [sentence[max(0, last + 1 - self.order) : last + 1] for last in range(int(start), len(sentence))]
         return math.log(10) * sum(map(self._log10_of_last, ngrams))
 
-    def _log10_of_last(self, ngram: tuple[str, ...]) -> float:
+    def _look_up(self, ngram: tuple[str, ...]) -> float:
         """Predict the last word from those before it."""
         total = 0.0
         while ngram not in self.ngrams:

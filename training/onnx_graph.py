@@ -42,6 +42,7 @@ class Graph:
         self._outputs: list[onnx.ValueInfoProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._rounded: dict[str, str] = {}
+        self._renamed: dict[str, str] = {}
 
     @classmethod
     def traced(cls, name: str, model: onnx.ModelProto, prefix: str) -> "Graph":
@@ -69,8 +70,11 @@ class Graph:
         return name
 
     def output(self, value: str, name: str, dtype: type, shape: Sequence[str | int]) -> None:
-        """Declare an output."""
-        self._nodes.append(helper.make_node("Identity", [value], [name]))
+        """Declare an output: a node's, which gets this name."""
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [name if one == value else one for one in names]
+        self._renamed[value] = name
         self._outputs.append(helper.make_tensor_value_info(name, _element_type(dtype), shape))
 
     def weight(self, name: str, shape: Sequence[int], dtype: type = np.float32) -> str:
@@ -96,6 +100,7 @@ class Graph:
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
         """Add a node; return its output's name, or several names."""
+        inputs = [self._renamed.get(value, value) for value in inputs]
         names = [f"{kind}_{len(self._nodes)}_{index}" for index in range(outputs)]
         self._nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
         return names[0] if outputs == 1 else names

@@ -7,6 +7,9 @@ import time
 import numpy as np
 from pyctcdecode import build_ctcdecoder
 
+NO_PRUNING = -1e30
+"""As here: a beam is as wide as it is said to be."""
+
 
 def main() -> None:
     """Answer cases: {"log_probabilities": path of an array, "num_beams"}; first comes {"labels", "arpa"}."""
@@ -17,7 +20,7 @@ def main() -> None:
         case = json.loads(line)
         numbers = np.load(case["log_probabilities"])
         started = time.perf_counter()
-        decoder.decode_beams(numbers, beam_width=case["num_beams"])
+        decoder.decode_beams(numbers, beam_width=case["num_beams"], beam_prune_logp=NO_PRUNING)
         print(json.dumps(time.perf_counter() - started), flush=True)
 
 
