@@ -120,8 +120,8 @@ def best_rates() -> dict[str, float]:
 def translation(rates: dict[str, float]) -> list[Row]:
     """Compare with JoeyNMT's network, and with a Transformer in CTranslate2.
 
-    Our read-out is as wide as the embedding, JoeyNMT's as its states. With 512 for both the output layers are equal, and
-    most of the work is there; with 256 the embeddings are.
+    Our read-out is as wide as the embedding, JoeyNMT's as its states. With 512 for both the output layers are equal,
+    where most of the work is; with 256 the embeddings are.
     """
     setup, rows = {"vocab_size": VOCAB_SIZE, "size": SIZE}, []
     with peer("translation", setup) as ask:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 from .pipeline_common import (
     LENGTH_NORMALIZATION,
     LENGTH_PENALTY,
@@ -47,14 +49,14 @@ class AttentionTranslationPipeline(EvidencePipeline):
             "src_lang",
             "str",
             "preprocess",
-            "Language of the source; it must be the checkpoint's.",
+            "Language of the source, such as en; the checkpoint must translate from it.",
             maximum=16,
         ),
         Option(
             "tgt_lang",
             "str",
             "preprocess",
-            "Language of the target; it must be the checkpoint's.",
+            "Language of the target, such as de; the checkpoint must translate into it.",
             maximum=16,
         ),
         RETURN_EVIDENCE,
@@ -78,10 +80,9 @@ class AttentionTranslationPipeline(EvidencePipeline):
         return {"tokens": sum(len(self._pieces(result["translation_text"])) for result in results)}
 
     def preprocess(self, text: str, src_lang: str | None = None, tgt_lang: str | None = None) -> dict:
-        """Cut the text into pieces."""
-        self._check_language("src_lang", src_lang, self.model.config.source_language)
-        self._check_language("tgt_lang", tgt_lang, self.model.config.target_language)
-        return dict(self.tokenizer(text, return_tensors="pt"))
+        """Cut the text into pieces, and say which language is wanted where the network knows several."""
+        ids = torch.tensor([self.tokenizer.encode_source(text, self._language_token(src_lang, tgt_lang))])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     def _forward(self, model_inputs: dict, target_prefix: str = "", **options: Any) -> dict:
         options = fit_search_options(options, self.model.generation_config)
@@ -105,11 +106,11 @@ class AttentionTranslationPipeline(EvidencePipeline):
         Args:
             text: the source.
             translation: the target.
-            **options: the penalties `length_penalty`, `length_normalization` and `coverage_penalty`.
+            **options: the penalties `length_penalty`, `length_normalization` and `coverage_penalty`; the languages.
         """
-        source = self.preprocess(self.check_input(text))
+        languages, penalties, _ = self._sanitize_parameters(**options)
+        source = self.preprocess(self.check_input(text), **languages)
         target = [*self._pieces(self.check_input(translation)), self.tokenizer.eos_token_id]
-        _, penalties, _ = self._sanitize_parameters(**options)
         source = {name: tensor.to(self.device) for name, tensor in source.items()}
         (hypothesis,) = self.network.score(source["input_ids"], source["attention_mask"], [target], **penalties)
         return self._result(source["input_ids"][0].tolist(), hypothesis, return_evidence=True)
@@ -132,9 +133,26 @@ class AttentionTranslationPipeline(EvidencePipeline):
     def _pieces(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def _check_language(self, field: str, wanted: str | None, served: str) -> None:
-        if wanted is not None and served and wanted != served:
-            raise InputError(f"{field} must be {served!r}, this checkpoint's; got {wanted!r}.", field=field)
+    def _language_token(self, source: str | None, target: str | None) -> str | None:
+        """Return the language that a network of several must be asked for: that of the first direction that fits."""
+        config = self.model.config
+        known = [tuple(one.split("-")) for one in config.directions or ()]
+        known = known or [(config.source_language, config.target_language)]
+        for field, wanted, served in (
+            ("src_lang", source, {one[0] for one in known}),
+            ("tgt_lang", target, {one[1] for one in known}),
+        ):
+            if wanted is not None and served != {""} and wanted not in served:
+                names = " or ".join(repr(name) for name in sorted(served))
+                raise InputError(f"{field} must be {names}, this checkpoint's; got {wanted!r}.", field=field)
+        if not config.directions:
+            return None
+        fitting = [one for one in known if source in (None, one[0]) and target in (None, one[1])]
+        if not fitting:
+            raise InputError(
+                f"This checkpoint translates {', '.join(config.directions)}; got {source}-{target}.", field="tgt_lang"
+            )
+        return fitting[0][1]
 
 
 class _Answer:

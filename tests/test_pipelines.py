@@ -14,9 +14,12 @@ from PIL import Image
 
 import pipelines.__main__ as command
 from pipelines import InputError, pipeline
+from tasks import TASKS
+from training.attention_nmt import train_tokenizer
+from training.export import save_checkpoint
 
 from .conftest import ROOT, is_close
-from .tiny import SENTENCES, TINY, picture
+from .tiny import SENTENCES, TINY, attention_nmt_model, picture
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +126,23 @@ class TestTranslation:
         source = translate.preprocess(SENTENCES[0])
         (again,) = translate.network.score(source["input_ids"], source["attention_mask"], [ids])
         assert again.score == pytest.approx(best["score"], abs=1e-5)
+
+    def test_a_network_of_several_directions_is_asked_for_one(self, tmp_path):
+        tokenizer = train_tokenizer(list(SENTENCES) * 4, 60, tmp_path / "vocabulary", ["de", "en", "fr"])
+        model = attention_nmt_model(vocab_size=len(tokenizer), directions=["en-de", "en-fr", "de-en"])
+        save_checkpoint(tmp_path / "several", TASKS["attention-translation"], model, [tokenizer], {})
+        translate = pipeline("attention-translation", model=str(tmp_path / "several"), max_new_tokens=5)
+
+        def asked(**languages):
+            return translate(SENTENCES[0], return_evidence=True, **languages)[0]["evidence"]["source_tokens"][0]
+
+        assert asked() == asked(tgt_lang="de") == "<2de>"
+        assert asked(tgt_lang="fr") == "<2fr>" and asked(src_lang="de") == "<2en>"
+        assert translate.score(SENTENCES[0], "Ein Hund.", tgt_lang="fr")["evidence"]["source_tokens"][0] == "<2fr>"
+        with pytest.raises(InputError, match="tgt_lang must be 'de' or 'en' or 'fr', this checkpoint's; got 'es'"):
+            asked(tgt_lang="es")
+        with pytest.raises(InputError, match="translates en-de, en-fr, de-en; got de-fr"):
+            asked(src_lang="de", tgt_lang="fr")
 
     @pytest.mark.parametrize(
         ("text", "message"),
