@@ -16,8 +16,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 IMPOSSIBLE = float("-inf")
@@ -85,15 +85,16 @@ def log_probability(log_probabilities: Tensor, sequences: Sequence[Sequence[int]
     Returns:
         float64 (sequences), nats; minus infinity where there are too few steps.
     """
-    states = _states(sequences, blank, log_probabilities.device)
-    penalties = _skip_penalties(states, blank)
+    states = _states(sequences, blank)
+    of_states, skips = _of_states(log_probabilities, states), _skip_penalties(states, blank)
     forward = _before_the_first_step(states)
-    for of_step in log_probabilities.double():
-        forward = _arrivals(forward, penalties).logsumexp(dim=0) + of_step[states]
-    last = torch.tensor([2 * len(labels) for labels in sequences], device=states.device).unsqueeze(1)
-    ends = torch.cat([forward.gather(1, last), forward.gather(1, (last - 1).clamp(min=0))], dim=1)
-    ends[:, 1].masked_fill_(last.squeeze(1) == 0, IMPOSSIBLE)  # without labels the last state is the first
-    return ends.logsumexp(dim=1)
+    for of_step in of_states:
+        stayed, moved, skipped = forward[..., 2:], forward[..., 1:-1], forward[..., :-2] + skips
+        forward[..., 2:] = np.logaddexp(np.logaddexp(stayed, moved), skipped) + of_step
+    rows = np.arange(len(sequences))
+    last = np.array([2 * len(labels) for labels in sequences], dtype=np.int64)
+    before = np.where(last > 0, forward[rows, last + 1], IMPOSSIBLE)  # without labels the last state is the first
+    return torch.from_numpy(np.logaddexp(forward[rows, last + 2], before))
 
 
 def forced_alignment(log_probabilities: Tensor, labels: Sequence[int], blank: int) -> Alignment:
@@ -114,23 +115,25 @@ def forced_alignment(log_probabilities: Tensor, labels: Sequence[int], blank: in
         raise ValueError(
             f"An alignment of these {len(labels)} labels needs {needed} steps; got {len(log_probabilities)}."
         )
-    states = _states([labels], blank, log_probabilities.device)[0]
-    penalties = _skip_penalties(states, blank)
-    best = _before_the_first_step(states)
-    jumps = torch.empty(len(log_probabilities), len(states), dtype=torch.uint8, device=states.device)
-    for step, of_step in enumerate(log_probabilities.double()):
-        best, jump = _arrivals(best, penalties).max(dim=0)
-        jumps[step] = jump
-        best = best + of_step[states]
+    states = _states([labels], blank)[0]
+    of_states, skips = _of_states(log_probabilities, states), _skip_penalties(states, blank)
+    best, columns = _before_the_first_step(states), np.arange(len(states))
+    arrivals = np.empty((3, len(states)))
+    jumps = np.empty((len(of_states), len(states)), dtype=np.uint8)
+    for of_step, jump in zip(of_states, jumps, strict=True):
+        arrivals[0], arrivals[1] = best[2:], best[1:-1]
+        np.add(best[:-2], skips, out=arrivals[2])
+        jump[:] = arrivals.argmax(axis=0)
+        best[2:] = arrivals[jump, columns] + of_step
     last = len(states) - 1
-    if labels and best[last - 1] >= best[last]:
+    if labels and best[last + 1] >= best[last + 2]:
         last -= 1
-    if best[last] == IMPOSSIBLE:
+    if best[last + 2] == IMPOSSIBLE:
         raise ValueError(f"Every alignment of these {len(labels)} labels has probability 0.")
-    return Alignment(_positions(jumps, last), best[last].item())
+    return Alignment(_positions(jumps, last), float(best[last + 2]))
 
 
-def _positions(jumps: Tensor, last: int) -> list[int]:
+def _positions(jumps: np.ndarray, last: int) -> list[int]:
     """Go back from the last state of the best path.
 
     Args:
@@ -138,42 +141,43 @@ def _positions(jumps: Tensor, last: int) -> list[int]:
         last: the state at the last step.
     """
     positions, state = [], last
-    for of_step in reversed(jumps.cpu()):
+    for of_step in jumps[::-1]:
         positions.append(state // 2 if state % 2 else BLANK_POSITION)
         state -= int(of_step[state])
     return positions[::-1]
 
 
-def _states(sequences: Sequence[Sequence[int]], blank: int, device: torch.device) -> Tensor:
+def _states(sequences: Sequence[Sequence[int]], blank: int) -> np.ndarray:
     """Put blanks around labels: int64 (sequences, states), blanks also after the shorter ones."""
     if any(blank in labels for labels in sequences):
         raise ValueError(f"Labels must not contain the blank, {blank}.")
     longest = max((len(labels) for labels in sequences), default=0)
-    states = torch.full((len(sequences), 2 * longest + 1), blank)
+    states = np.full((len(sequences), 2 * longest + 1), blank, dtype=np.int64)
     for row, labels in zip(states, sequences, strict=True):
-        row[1 : 2 * len(labels) : 2] = torch.tensor(labels, dtype=torch.long)
-    return states.to(device)
+        row[1 : 2 * len(labels) : 2] = labels
+    return states
 
 
-def _skip_penalties(states: Tensor, blank: int) -> Tensor:
+def _of_states(log_probabilities: Tensor, states: np.ndarray) -> np.ndarray:
+    """Return float64 (steps, ..., states), each step's log-probability of each state's label."""
+    return log_probabilities.double().cpu().numpy()[:, states]
+
+
+def _skip_penalties(states: np.ndarray, blank: int) -> np.ndarray:
     """Return float64 (..., states), 0 where a path may come from two states before, else minus infinity.
 
     It may leave out the blank between two labels that differ (equation 6).
     """
-    two_before = F.pad(states, (2, 0), value=blank)[..., :-2]
-    may_skip = (states != blank) & (states != two_before)
-    penalties = torch.full(states.shape, IMPOSSIBLE, dtype=torch.float64, device=states.device)
-    return penalties.masked_fill(may_skip, 0.0)
+    two_before = np.full_like(states, blank)
+    two_before[..., 2:] = states[..., :-2]
+    return np.where((states != blank) & (states != two_before), 0.0, IMPOSSIBLE)
 
 
-def _before_the_first_step(states: Tensor) -> Tensor:
-    """Return float64 (..., states), all in the first state: from there the first step reaches what it may."""
-    scores = torch.full(states.shape, IMPOSSIBLE, dtype=torch.float64, device=states.device)
-    scores[..., 0] = 0.0
+def _before_the_first_step(states: np.ndarray) -> np.ndarray:
+    """Return float64 (..., 2 + states), all in the first state: from there the first step reaches what it may.
+
+    The two impossible states before it are where nothing comes from.
+    """
+    scores = np.full((*states.shape[:-1], states.shape[-1] + 2), IMPOSSIBLE)
+    scores[..., 2] = 0.0
     return scores
-
-
-def _arrivals(scores: Tensor, penalties: Tensor) -> Tensor:
-    """Return float64 (3, ..., states): what comes from the same state, from the one before, and from two before."""
-    padded = F.pad(scores, (2, 0), value=IMPOSSIBLE)
-    return torch.stack([scores, padded[..., 1:-1], padded[..., :-2] + penalties])
