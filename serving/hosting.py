@@ -51,6 +51,7 @@ class ModelHost:
 
     def __init__(self, settings: Settings):
         self._pipelines: dict[str, EvidencePipeline] = {}
+        self._runtime = settings.runtime
         image_decoding.MAXIMUM_PIXELS = settings.image_pixels
         image_decoding.MAXIMUM_SIDE = settings.image_side
         audio_waveform.MAXIMUM_SECONDS = settings.audio_seconds
@@ -61,7 +62,7 @@ class ModelHost:
         Raises:
             CheckpointError: for one that is missing or damaged.
         """
-        loaded = pipeline(task, model=str(folder))
+        loaded = pipeline(task, model=str(folder), runtime=self._runtime)
         loaded(loaded.example_input)
         self._pipelines[name] = loaded
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.audio_waveform import MAXIMUM_SECONDS
 from pipelines.image_decoding import MAXIMUM_PIXELS, MAXIMUM_SIDE
 from pipelines.image_input import MAXIMUM_BYTES as MAXIMUM_IMAGE_BYTES
+from pipelines.network_choice import RUNTIMES
 from pipelines.pipeline_char_generation import MAXIMUM_NEW_TOKENS
 from pipelines.story_reading import MAXIMUM_CONTEXT
 
@@ -23,6 +24,8 @@ class Settings:
 
     workers: int = 0
     """Processes that hold the models, each of them all; 0: this process does."""
+    runtime: str = "auto"
+    """What computes, as of a pipeline: "auto", "torch", "onnx" or "onnx-float32"."""
     maximum_batch: int = 16
     """Requests for one checkpoint that go through its network together; 1 is no batching."""
     gather_seconds: float = 0.004
@@ -93,6 +96,8 @@ class Settings:
             value, may_be_zero = getattr(self, field.name), field.name in MAY_BE_ZERO
             if isinstance(value, int | float) and (value < 0 or (value == 0 and not may_be_zero)):
                 raise ValueError(f"{field.name} must be {'0 or ' if may_be_zero else ''}more than 0; got {value}.")
+        if self.runtime not in RUNTIMES:
+            raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}; got {self.runtime!r}.")
         if self.log_format not in ("text", "json"):
             raise ValueError(f"log_format must be text or json; got {self.log_format!r}.")
 

@@ -11,6 +11,8 @@ import hub
 from models import onnx_runtime
 from models.onnx_runtime import HIGHEST, OnnxSession, value_of
 from pipelines import pipeline
+from serving.hosting import ModelHost
+from serving.settings import Settings
 from tasks import TASKS
 from training import graphs
 from training.export import build_graphs
@@ -202,6 +204,13 @@ class TestChoice:
         pipe = pipeline(task, model=str(tiny_folders[task]), device="cpu", runtime=runtime)
         assert pipe(pipe.example_input)
         assert (pipe.network is pipe.model) == (runtime == "torch")
+
+    @pytest.mark.parametrize(("runtime", "is_torch"), [("auto", False), ("torch", True), ("onnx-float32", False)])
+    def test_an_operator_chooses_for_a_service(self, runtime, is_torch, tiny_folders):
+        host = ModelHost(Settings(runtime=runtime))
+        host.load("tiny", tiny_folders["memory-qa"], "memory-qa")
+        loaded = host._of("tiny")
+        assert (loaded.network is loaded.model) == is_torch
 
     def test_another_name_is_refused(self, tiny_folders):
         with pytest.raises(ValueError, match="runtime must be one of auto, torch, onnx, onnx-float32; got 'fast'"):

@@ -31,6 +31,7 @@ def test_the_environment_sets_what_it_names():
         ("DEADLINE_SECONDS", "-1", "deadline_seconds must be more than 0"),
         ("QUEUE", "1", "no setting HINDSIGHT_QUEUE. Known: HINDSIGHT_WORKERS"),
         ("LOG_FORMAT", "xml", "text or json"),
+        ("RUNTIME", "fast", "runtime must be one of auto, torch, onnx, onnx-float32; got 'fast'"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_named(name, text, words):
