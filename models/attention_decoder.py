@@ -32,6 +32,10 @@ class SourceMemory:
     mask: Tensor
     """bool (batch, source), True on real pieces."""
 
+    def select(self, items: Tensor) -> "SourceMemory":
+        """Keep the given sources, int64 (kept), in that order."""
+        return SourceMemory(self.annotations[items], self.projected_annotations[items], self.mask[items])
+
 
 @dataclass(frozen=True)
 class DecoderState:

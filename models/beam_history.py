@@ -29,12 +29,17 @@ class BeamHistory:
     """Grows by one attention and one step for each position."""
 
     def __init__(self) -> None:
-        self._attentions: list[np.ndarray] = []
+        self._attentions: list[tuple[np.ndarray, np.ndarray]] = []
         self._steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def add_attention(self, attention: np.ndarray) -> None:
-        """Note where each beam looked before its next token: float (batch, beams, source)."""
-        self._attentions.append(attention)
+    def add_attention(self, attention: np.ndarray, items: np.ndarray) -> None:
+        """Note where each beam looked before its next token.
+
+        Args:
+            attention: float (batch, beams, source).
+            items: int64 (batch), the inputs' numbers, rising.
+        """
+        self._attentions.append((items, attention))
 
     def add_step(self, token_ids: np.ndarray, parents: np.ndarray, log_probabilities: np.ndarray) -> None:
         """Note each new beam's token, the beam that it continues, and the token's log-probability.
@@ -50,7 +55,7 @@ class BeamHistory:
         """Walk back from a hypothesis' end.
 
         Args:
-            item: which input.
+            item: the input's number.
             end: its last token.
 
         Returns:
@@ -58,11 +63,14 @@ class BeamHistory:
         """
         token_ids, log_probabilities = [end.token_id], [end.token_log_probability]
         beam = end.parent
-        attentions = [self._attentions[end.position][item, beam]]
-        for position in range(end.position - 1, -1, -1):
-            tokens, parents, scores = self._steps[position]
-            token_ids.append(int(tokens[item, beam]))
-            log_probabilities.append(float(scores[item, beam]))
-            beam = int(parents[item, beam])
-            attentions.append(self._attentions[position][item, beam])
+        attentions = []
+        for position in range(end.position, -1, -1):
+            items, attention = self._attentions[position]
+            place = int(np.searchsorted(items, item))
+            if position < end.position:
+                tokens, parents, scores = self._steps[position]
+                token_ids.append(int(tokens[place, beam]))
+                log_probabilities.append(float(scores[place, beam]))
+                beam = int(parents[place, beam])
+            attentions.append(attention[place, beam])
         return token_ids[::-1], log_probabilities[::-1], np.stack(attentions[::-1])

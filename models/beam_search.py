@@ -5,7 +5,7 @@ computes is behind `TokenStepper`; the search itself handles a few numbers for e
 operations cost least.
 
 Names of dimensions in this file:
-    batch       inputs
+    batch       inputs that are not done yet
     beams       hypotheses of an input that are still growing
     rows        hypotheses of all inputs; an input's lie side by side: one at the beginning, then as many as beams
     count       candidates for a hypothesis' next token
@@ -43,9 +43,11 @@ def beam_search(
     count = min(2 * options.num_beams, config.vocab_size)  # enough are left when every beam could end
     for position in range(options.max_new_tokens):
         candidates = stepper.advance(tokens, rows, count, search.forbidden(position))
-        tokens, rows = search.advance(position, candidates)
+        tokens, rows, kept = search.advance(position, candidates)
         if search.all_done:
             break
+        if kept is not None:
+            stepper.keep(kept)
     return search.hypotheses()
 
 
@@ -58,6 +60,8 @@ class _BeamSearch:
         self.end_token_id = config.eos_token_id
         self.vocab_size = config.vocab_size
         batch_size = mask.shape[0]
+        self.growing = np.arange(batch_size)
+        """The inputs that are not done yet, by their numbers."""
         self.items = np.arange(batch_size)[:, None]
         self.width = 1
         """Hypotheses of each input."""
@@ -102,7 +106,7 @@ class _BeamSearch:
             return repeated if mask is None else repeated + mask
         return mask
 
-    def advance(self, position: int, candidates: Candidates) -> tuple[np.ndarray, np.ndarray | None]:
+    def advance(self, position: int, candidates: Candidates) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Extend every hypothesis by one token.
 
         Args:
@@ -110,15 +114,15 @@ class _BeamSearch:
             candidates: for every hypothesis' next token.
 
         Returns:
-            The new tokens, int64 (rows), and the rows that they continue, int64 (rows), None where each continues
-            its own.
+            The new tokens, int64 (rows); the rows that they continue, int64 (rows), None where each continues its own;
+            and the places of the inputs that go on, int64 (batch), None where all do.
         """
         beams = self.options.num_beams
         scores, tokens, parents, log_probabilities = self._best(candidates)
-        attention = candidates.attention.reshape(len(self.mask), self.width, -1)
+        attention = candidates.attention.reshape(len(self.growing), self.width, -1)
         if self.options.coverage_penalty:
             self.coverage = self.coverage + attention
-        self.history.add_attention(attention)
+        self.history.add_attention(attention, self.growing)
 
         length_is_out = position + 1 == self.options.max_new_tokens
         ends = np.ones_like(tokens, dtype=bool) if length_is_out else tokens == self.end_token_id
@@ -135,22 +139,33 @@ class _BeamSearch:
             parents, tokens, log_probabilities = (values[:, :beams] for values in (parents, tokens, log_probabilities))
         self.history.add_step(tokens, parents, log_probabilities)
         self._stop(position + 1)
-        return tokens.ravel(), self._continued(parents, tokens)
+        return self._go_on(parents, tokens)
 
-    def _continued(self, parents: np.ndarray, tokens: np.ndarray) -> np.ndarray | None:
-        """Return the rows that the beams continue, and let what is kept for each beam follow."""
-        rows = None if self.options.num_beams == 1 else (self.items * self.width + parents).ravel()
-        self.width = self.options.num_beams
+    def _go_on(
+        self, parents: np.ndarray, tokens: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Leave out the inputs that are done, and let what is kept for each beam follow; return as `advance`."""
+        rows = self.items * self.width + parents
         if self.options.coverage_penalty:
             self.coverage = self.coverage[self.items, parents]
+        kept = np.array([place for place, item in enumerate(self.growing.tolist()) if not self.done[item]], np.int64)
+        if len(kept) < len(self.growing):
+            rows, tokens, self.running_scores = rows[kept], tokens[kept], self.running_scores[kept]
+            if self.options.coverage_penalty:
+                self.coverage = self.coverage[kept]
+            self.growing, self.items = self.growing[kept], np.arange(len(kept))[:, None]
+        else:
+            kept = None
+        self.width = self.options.num_beams
+        rows = None if kept is None and self.width == 1 else rows.ravel()
         if self.options.no_repeat_ngram_size:
             written = self.written if rows is None else self.written[rows]
             self.written = np.concatenate([written, tokens.reshape(-1, 1)], axis=1)
-        return rows
+        return tokens.ravel(), rows, kept
 
     def _best(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return scores, tokens, parents and log-probabilities, (batch, 2 * beams), best first."""
-        batch_size, wanted = self.mask.shape[0], 2 * self.options.num_beams
+        batch_size, wanted = len(self.growing), 2 * self.options.num_beams
         log_probabilities = candidates.log_probabilities.reshape(batch_size, self.width, -1)
         count = log_probabilities.shape[2]
         totals = (log_probabilities + self.running_scores[:, :, None]).reshape(batch_size, -1)
@@ -179,16 +194,14 @@ class _BeamSearch:
         if not ends.any():
             return
         denominator = self.options.denominator(position + 1)
-        for item, rank in np.argwhere(ends & np.isfinite(scores[:, : ends.shape[1]])).tolist():
-            if self.done[item]:
-                continue
-            parent, total = int(parents[item, rank]), float(scores[item, rank])
-            coverage = self._coverage_penalty(item, parent)
+        for place, rank in np.argwhere(ends & np.isfinite(scores[:, : ends.shape[1]])).tolist():
+            item, parent, total = int(self.growing[place]), int(parents[place, rank]), float(scores[place, rank])
+            coverage = self._coverage_penalty(place, parent)
             beam = FinishedBeam(
                 position=position,
                 parent=parent,
-                token_id=int(tokens[item, rank]),
-                token_log_probability=float(log_probabilities[item, rank]),
+                token_id=int(tokens[place, rank]),
+                token_log_probability=float(log_probabilities[place, rank]),
                 score=total / denominator + coverage,
                 score_parts={
                     "log_probability": total,
@@ -199,10 +212,10 @@ class _BeamSearch:
             ranking = sorted([*self.finished[item], beam], key=lambda beam: -beam.score)
             self.finished[item] = ranking[: self.options.num_beams]
 
-    def _coverage_penalty(self, item: int, beam: int) -> float:
+    def _coverage_penalty(self, place: int, beam: int) -> float:
         if self.options.coverage_penalty == 0.0:
             return 0.0
-        received = self.coverage[item, beam][self.mask[item]]
+        received = self.coverage[place, beam][self.mask[self.growing[place]]]
         return coverage_penalty(torch.from_numpy(received), self.options.coverage_penalty)
 
     def _stop(self, length: int) -> None:
@@ -212,12 +225,13 @@ class _BeamSearch:
             options.max_new_tokens if options.early_stopping == "never" and options.length_penalty > 0 else length
         )
         denominator = options.denominator(reachable)
-        for item, finished in enumerate(self.finished):
+        for place, item in enumerate(self.growing.tolist()):
+            finished = self.finished[item]
             if len(finished) < options.num_beams:
                 continue
             first_ones_do = options.early_stopping is True or options.num_beams == 1
-            best_running = float(self.running_scores[item, 0]) / denominator
-            self.done[item] = self.done[item] or first_ones_do or best_running <= finished[-1].score
+            best_running = float(self.running_scores[place, 0]) / denominator
+            self.done[item] = first_ones_do or best_running <= finished[-1].score
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Read every input's finished hypotheses off the history."""

@@ -26,8 +26,16 @@ class DecoderState(Protocol):
         ...
 
 
-StepFunction = Callable[[Tensor, DecoderState], tuple[Tensor, DecoderState, Tensor]]
-"""(token ids, int64 (rows); state) to (logits (rows, vocabulary); state; attention (rows, source))."""
+class Memory(Protocol):
+    """What a decoder reads of the inputs; no step changes it."""
+
+    def select(self, items: Tensor) -> Self:
+        """Keep the given inputs, int64 (kept)."""
+        ...
+
+
+StepFunction = Callable[[Tensor, DecoderState, Memory], tuple[Tensor, DecoderState, Tensor]]
+"""(token ids, int64 (rows); state; memory) to (logits (rows, vocabulary); state; attention (rows, source))."""
 
 
 @dataclass(frozen=True)

@@ -236,11 +236,11 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
         """Read the sources and stand before the first piece, with one row for each."""
         memory = self.decoder.prepare(self.encoder(input_ids, attention_mask)[0], attention_mask.bool())
 
-        def step(token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor]:
+        def step(token_ids: Tensor, state: DecoderState, memory: SourceMemory) -> tuple[Tensor, DecoderState, Tensor]:
             state, attention = self.decoder.step(self.decoder.embed(token_ids), state, memory)
             return self.output_projection(state.readout), state, attention
 
-        return TorchStepper(step, self.decoder.initial_state(memory), input_ids.device)
+        return TorchStepper(step, self.decoder.initial_state(memory), memory, input_ids.device)
 
     def prepare_inputs_for_generation(
         self,

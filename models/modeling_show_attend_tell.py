@@ -27,7 +27,7 @@ from .beam_search import beam_search
 from .caption_decoder import CaptionState, Glance, GridMemory, ShowAttendTellDecoder
 from .caption_losses import doubly_stochastic_penalty, hard_attention_loss
 from .configuration_show_attend_tell import ShowAttendTellConfig
-from .decoding import DecodingOptions, Hypothesis, StepFunction
+from .decoding import DecodingOptions, Hypothesis
 from .image_encoder import ImageEncoder
 from .onnx_runtime import GraphsMixin
 from .onnx_show_attend_tell import OnnxShowAttendTell
@@ -231,7 +231,7 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         options = DecodingOptions.with_defaults(self.generation_config, **options)
         grid = self._grid(pixel_values, encoder_features, None)
         memory = self.decoder.prepare(grid)
-        stepper = TorchStepper(self._step_function(memory), self.decoder.initial_state(memory), grid.device)
+        stepper = TorchStepper(self._step, self.decoder.initial_state(memory), memory, grid.device)
         found = beam_search(stepper, _all_places(memory), options, self.config)
         return [[_on_grid(hypothesis, grid) for hypothesis in hypotheses] for hypotheses in found]
 
@@ -249,13 +249,12 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         """
         memory = self.decoder.prepare(self.encoder.finish(encoder_features))
         state = self.decoder.initial_state(memory, rows_per_picture=num_return_sequences)
-        step = self._step_function(memory)
         num_rows = len(encoder_features) * num_return_sequences
         tokens = torch.full((num_rows,), self.config.decoder_start_token_id, device=encoder_features.device)
         banned = torch.tensor(self.generation_config.suppress_tokens or [], dtype=torch.long, device=tokens.device)
         is_growing, words = torch.ones_like(tokens, dtype=torch.bool), []
         while len(words) < max_new_tokens and bool(is_growing.any()):
-            logits, state, _ = step(tokens, state)
+            logits, state, _ = self._step(tokens, state, memory)
             probabilities = logits.index_fill(1, banned, float("-inf")).softmax(dim=-1)
             tokens = torch.multinomial(probabilities, 1).squeeze(1)
             words.append(tokens.masked_fill(~is_growing, -100))
@@ -274,8 +273,8 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         options = DecodingOptions.with_defaults(self.generation_config, **options)
         grid = self._grid(pixel_values, None, None)
         memory = self.decoder.prepare(grid)
-        state, places = self.decoder.initial_state(memory), _all_places(memory)
-        stepper = TorchStepper(self._step_function(memory), state, grid.device)
+        places = _all_places(memory)
+        stepper = TorchStepper(self._step, self.decoder.initial_state(memory), memory, grid.device)
         scored = score_targets(stepper, places, target_ids, options, self.config)
         return [_on_grid(hypothesis, grid) for hypothesis in scored]
 
@@ -283,14 +282,10 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         """Return what answers as this model does, from the graphs in its checkpoint's folder; see there."""
         return OnnxShowAttendTell(self, folder, precision)
 
-    def _step_function(self, memory: GridMemory) -> StepFunction:
-        """Bind the pictures: (word ids (rows), state) to (logits (rows, vocabulary), state, attention)."""
-
-        def step(token_ids: Tensor, state: CaptionState) -> tuple[Tensor, CaptionState, Tensor]:
-            state, glance = self.decoder.step(self.decoder.embed(token_ids), state, memory)
-            return self.output_projection(glance.readout), state, glance.weights
-
-        return step
+    def _step(self, token_ids: Tensor, state: CaptionState, memory: GridMemory) -> tuple[Tensor, CaptionState, Tensor]:
+        """Read a word in every row: logits (rows, vocabulary), state, and where each row looked."""
+        state, glance = self.decoder.step(self.decoder.embed(token_ids), state, memory)
+        return self.output_projection(glance.readout), state, glance.weights
 
     def prepare_inputs_for_generation(
         self,

@@ -25,6 +25,7 @@ class OnnxStepper:
             vocab_size: tokens.
         """
         self.session = session
+        self.memory_names = list(memory)
         self.inputs = memory | state
         self.state_names = list(state)
         self.everything = np.zeros((1, vocab_size), np.float32)
@@ -42,3 +43,9 @@ class OnnxStepper:
         log_probabilities, token_ids, attention, *state = self.session.run(inputs)
         inputs.update(zip(self.state_names, state, strict=True))
         return Candidates(log_probabilities, token_ids, attention)
+
+    def keep(self, items: np.ndarray) -> None:
+        """Go on with some of the inputs, as `TokenStepper` says."""
+        for name in self.memory_names:
+            self.inputs[name] = self.inputs[name][items]
+        self.unmoved = np.arange(len(items))

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from .decoding import DecoderState, StepFunction
+from .decoding import DecoderState, Memory, StepFunction
 
 
 class Candidates(NamedTuple):
@@ -43,20 +43,26 @@ class TokenStepper(Protocol):
         """
         ...
 
+    def keep(self, items: np.ndarray) -> None:
+        """Go on with some of the inputs, int64 (kept), their places in rising order; the next `rows` are theirs."""
+        ...
+
 
 class TorchStepper:
     """A network that PyTorch runs, on any device."""
 
-    def __init__(self, step: StepFunction, state: DecoderState, device: torch.device):
+    def __init__(self, step: StepFunction, state: DecoderState, memory: Memory, device: torch.device):
         """Begin.
 
         Args:
             step: the network.
             state: its state before the first token.
-            device: where both are.
+            memory: what it reads of the inputs at every step.
+            device: where all are.
         """
         self.step = step
         self.state = state
+        self.memory = memory
         self.device = device
 
     def advance(
@@ -65,7 +71,7 @@ class TorchStepper:
         """Read one token in every row, as `TokenStepper` says."""
         if rows is not None:
             self.state = self.state.select(torch.from_numpy(rows).to(self.device))
-        logits, self.state, attention = self.step(torch.from_numpy(tokens).to(self.device), self.state)
+        logits, self.state, attention = self.step(torch.from_numpy(tokens).to(self.device), self.state, self.memory)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         normaliser = logits.logsumexp(dim=-1, keepdim=True)
         if forbidden is not None:
@@ -73,3 +79,7 @@ class TorchStepper:
         best, token_ids = logits.topk(count, dim=-1)
         found = (best - normaliser, token_ids, attention.float())
         return Candidates(*(tensor.cpu().numpy() for tensor in found))
+
+    def keep(self, items: np.ndarray) -> None:
+        """Go on with some of the inputs, as `TokenStepper` says."""
+        self.memory = self.memory.select(torch.from_numpy(items).to(self.device))

@@ -166,7 +166,7 @@ def test_a_coverage_penalty_prefers_hypotheses_that_read_everything():
         def select(self, rows):
             return Still(self.last[rows])
 
-    def step(tokens, state):
+    def step(tokens, state, memory):
         logits = torch.full((len(tokens), 6), -20.0)
         attention = torch.tensor([[0.99, 0.01]]).repeat(len(tokens), 1)
         for row, token in enumerate(tokens.tolist()):
@@ -178,7 +178,7 @@ def test_a_coverage_penalty_prefers_hypotheses_that_read_everything():
     mask, config = torch.ones(1, 2, dtype=torch.bool), attention_nmt_model(vocab_size=6).config
     for weight, best in ((0.5, 3), (0.0, None)):
         options = DecodingOptions(num_beams=2, num_return_sequences=2, max_new_tokens=3, coverage_penalty=weight)
-        stepper = TorchStepper(step, Still(torch.zeros(1)), mask.device)
+        stepper = TorchStepper(step, Still(torch.zeros(1)), None, mask.device)
         first, second = beam_search(stepper, mask, options, config)[0]
         assert (
             first.score - second.score == pytest.approx(0.0, abs=1e-6) if best is None else first.token_ids[0] == best
@@ -235,3 +235,23 @@ def test_half_precision_scores_are_close(sources):
     target = [[4, 5, END]] * 3
     for ours, theirs in zip(exact.score(*sources, target), rough.score(*sources, target), strict=True):
         assert ours.score == pytest.approx(theirs.score, rel=0.05)
+
+
+def test_inputs_that_are_done_cost_nothing_more(model, monkeypatch):
+    ids, mask, _ = batch(3, 7, 5, vocab_size=12)
+    rows = []
+    advance = TorchStepper.advance
+
+    def counted(stepper, tokens, *rest):
+        rows.append(len(tokens))
+        return advance(stepper, tokens, *rest)
+
+    monkeypatch.setattr(TorchStepper, "advance", counted)
+    together = model.translate(ids, mask, num_beams=2, max_new_tokens=30)
+    spent, steps = sum(rows), []
+    for row, length in zip(ids, (3, 7, 5), strict=True):
+        rows.clear()
+        model.translate(row[None, :length], torch.ones(1, length), num_beams=2, max_new_tokens=30)
+        steps.append(len(rows))
+    assert spent == sum(1 + 2 * (number - 1) for number in steps)
+    assert len({len(hypotheses[0].token_ids) for hypotheses in together}) > 1 and len(set(steps)) > 1
