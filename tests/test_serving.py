@@ -201,7 +201,7 @@ def test_before_it_is_loaded_and_when_it_cannot_be(tiny_checkpoint, item, tmp_pa
 
 
 def test_one_that_cannot_be_loaded_does_not_hold_up_the_others(tiny_checkpoint, item, tmp_path, monkeypatch):
-    def load(task, model):
+    def load(task, model, **_):
         if model == str(tmp_path):
             raise RuntimeError("secret in /a/path")
         return tiny_checkpoint.pipeline()
