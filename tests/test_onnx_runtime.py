@@ -15,6 +15,7 @@ from serving.hosting import ModelHost
 from serving.settings import Settings
 from tasks import TASKS
 from training import graphs
+from training.decoder_graph import add_candidates
 from training.export import build_graphs
 from training.onnx_graph import INPUT_SCALE, Graph, write_graphs
 
@@ -157,6 +158,37 @@ class TestMemory:
         found, expected = network(stories, questions), model(stories, questions)
         torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(found.attention, expected.attention, atol=1e-6, rtol=1e-5)
+
+
+class TestCandidates:
+    @pytest.mark.parametrize("size", [7, 97, 128, 2540, 4000])
+    @pytest.mark.parametrize("count", [1, 5, 7])
+    def test_they_are_the_best_in_their_order(self, size, count):
+        logits = np.random.default_rng(0).normal(size=(3, size)).astype(np.float32)
+        forbidden = np.zeros((1, size), np.float32)
+        forbidden[0, logits[0].argmax()] = -np.inf
+        best, token_ids = self.candidates(size, logits, forbidden, count)
+        expected = torch.from_numpy(logits).log_softmax(dim=1) + torch.from_numpy(forbidden)
+        values, places = expected.topk(count, dim=1)
+        np.testing.assert_allclose(best, values, atol=1e-5)
+        assert token_ids.tolist() == places.tolist()
+
+    def test_all_can_be_asked_for_and_all_but_one_be_forbidden(self):
+        logits = np.random.default_rng(0).normal(size=(2, 256)).astype(np.float32)
+        _, token_ids = self.candidates(256, logits, np.zeros((1, 256), np.float32), 256)
+        assert [sorted(row) for row in token_ids.tolist()] == [list(range(256))] * 2
+        forced = np.full((2, 256), -np.inf, np.float32)
+        forced[0, 200] = forced[1, 3] = 0
+        best, token_ids = self.candidates(256, logits, forced, 4)
+        assert token_ids[:, 0].tolist() == [200, 3] and np.isneginf(best[:, 1:]).all()
+
+    def candidates(self, size, logits, forbidden, count):
+        graph = Graph("test")
+        values = graph.input("logits", np.float32, ("rows", size))
+        mask = graph.input("forbidden", np.float32, ("forbidden_rows", size))
+        add_candidates(graph, graph.op("Identity", values), mask, graph.input("count", np.int64, (1,)), size)
+        session = OnnxSession(graph.serialize(), graph.weights, {})
+        return session.run({"logits": logits, "forbidden": forbidden, "count": np.array([count])})
 
 
 class TestRounding:

@@ -93,7 +93,7 @@ def _step(config: AttentionNmtConfig, quantized: bool) -> Graph:
         state["readout"] = graph.op("Tanh", before)
         logits = graph.linear(state["readout"], "output", width, config.vocab_size)
 
-    add_candidates(graph, logits, forbidden, count)
+    add_candidates(graph, logits, forbidden, count, config.vocab_size)
     graph.output(attention.weights, "attention", np.float32, (rows, "source"))
     for name, units in state_widths(config).items():
         graph.output(state[name], f"new_{name}", np.float32, (rows, units))

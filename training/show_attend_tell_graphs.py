@@ -121,7 +121,7 @@ def _step(config: ShowAttendTellConfig, quantized: bool) -> Graph:
         logits = graph.linear(graph.op("Tanh", readout), "output", width, config.vocab_size)
     else:  # of any size
         logits = graph.exact_linear(readout, "output", width, config.vocab_size)
-    add_candidates(graph, logits, forbidden, count)
+    add_candidates(graph, logits, forbidden, count, config.vocab_size)
     graph.output(weights, "attention", np.float32, ("rows", "places"))
     graph.output(hidden, "new_hidden", np.float32, ("rows", size))
     graph.output(memory, "new_memory", np.float32, ("rows", size))
