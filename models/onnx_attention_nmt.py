@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
 from .decoding import DecodingOptions, Hypothesis
-from .onnx_runtime import load_sessions, onnx_layer, reorder_gates
+from .onnx_runtime import OnnxNetwork, onnx_layer, reorder_gates
 from .onnx_stepper import OnnxStepper
 from .target_scoring import score_targets
 
@@ -34,26 +34,19 @@ def state_widths(config: AttentionNmtConfig) -> dict[str, int]:
     return widths | ({"readout": config.embedding_size} if config.input_feeding else {})
 
 
-class OnnxAttentionNmt:
+class OnnxAttentionNmt(OnnxNetwork):
     """Translates as `AttentionNmtForConditionalGeneration` does."""
 
+    files = ("encoder.onnx", "step-{precision}.onnx")
+
     def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
-        """Load the graphs and give them the model's weights.
+        """Load the graphs, as `OnnxNetwork` says."""
+        super().__init__(model, folder, precision)
+        self.encoder, self.step = self.sessions
 
-        Args:
-            model: in float32, on the CPU.
-            folder: its checkpoint's, with graphs.
-            precision: "int8" or "float32".
-
-        Raises:
-            OSError: where the checkpoint has no graphs.
-            KeyError: where it lacks one of them.
-            ValueError: where they do not fit the model.
-        """
-        self.model = model
-        self.config, self.device = model.config, model.device
-        files = ("encoder.onnx", f"step-{precision}.onnx")
-        self.encoder, self.step = load_sessions(folder, files, graph_weights(model))
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights of the graphs, float32."""
+        return graph_weights(self.model)
 
     def translate(self, input_ids: Tensor, attention_mask: Tensor, **options: Any) -> list[list[Hypothesis]]:
         """Find the best translations: as the model's own `translate`."""

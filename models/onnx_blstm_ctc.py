@@ -1,7 +1,5 @@
 """The speech recogniser on ONNX Runtime; `training/blstm_ctc_graphs.py` builds its graph."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,27 +7,17 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from .onnx_runtime import load_sessions, onnx_layer
+from .onnx_runtime import OnnxNetwork, onnx_layer
 
 
-class OnnxBlstmCtc:
+class OnnxBlstmCtc(OnnxNetwork):
     """Scores as `BlstmCtcForCTC` does, an utterance after the other."""
 
-    def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
-        """Load the graph and give it the model's weights.
+    files = ("network-{precision}.onnx",)
 
-        Args:
-            model: in float32, on the CPU.
-            folder: its checkpoint's, with graphs.
-            precision: "int8" or "float32".
-
-        Raises:
-            OSError: where the checkpoint has no graphs.
-            KeyError: where it lacks one of them.
-            ValueError: where they do not fit the model.
-        """
-        self.config, self.device, self.dtype = model.config, model.device, model.dtype
-        (self.session,) = load_sessions(folder, (f"network-{precision}.onnx",), graph_weights(model))
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights of the graphs, float32."""
+        return graph_weights(self.model)
 
     def __call__(self, input_features: Tensor, attention_mask: Tensor) -> CausalLMOutput:
         """Score a batch: as the model's own `forward`; on padding the logits are 0."""
@@ -40,7 +28,7 @@ class OnnxBlstmCtc:
     def _score(self, frames: np.ndarray) -> Tensor:
         if self.config.front_end == "stack":
             frames = np.pad(frames, ((0, -len(frames) % self.config.stacked_frames), (0, 0)))
-        (logits,) = self.session.run({"features": frames[None]})
+        (logits,) = self.sessions[0].run({"features": frames[None]})
         return torch.from_numpy(logits[0])
 
 

@@ -8,29 +8,24 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .onnx_runtime import load_sessions, reorder_gates
+from .onnx_runtime import OnnxNetwork, reorder_gates
 from .recurrent import RecurrentState
 
 
-class OnnxCharRnn:
+class OnnxCharRnn(OnnxNetwork):
     """A generator whose single steps are a graph's."""
 
+    files = ("step-{precision}.onnx",)
+
     def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
-        """Load the graph and give it the model's weights.
-
-        Args:
-            model: in float32, on the CPU.
-            folder: its checkpoint's, with graphs.
-            precision: "int8" or "float32".
-
-        Raises:
-            OSError: where the checkpoint has no graphs.
-            KeyError: where it lacks one of them.
-            ValueError: where they do not fit the model.
-        """
-        (self.session,) = load_sessions(folder, (f"step-{precision}.onnx",), graph_weights(model))
+        """Load the graphs, as `OnnxNetwork` says."""
+        super().__init__(model, folder, precision)
         layers = range(model.config.num_hidden_layers)
         self.names = [f"{kind}{layer}" for layer in layers for kind in ("hidden", "memory")]
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights of the graphs, float32."""
+        return graph_weights(self.model)
 
     def fast_step(self) -> Callable[[int, RecurrentState], tuple[np.ndarray, RecurrentState]]:
         """Return the single step."""
@@ -52,7 +47,7 @@ class OnnxCharRnn:
             before = [tensor.detach().numpy() for tensor in before]
         inputs = dict(zip(self.names, before, strict=True))
         inputs["token"] = np.array([token_id])
-        *after, logits = self.session.run(inputs)
+        *after, logits = self.sessions[0].run(inputs)
         return logits[0], RecurrentState(tuple(after[::2]), tuple(after[1::2]))
 
 

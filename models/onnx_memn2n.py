@@ -1,6 +1,5 @@
 """The memory network on ONNX Runtime; `training/memn2n_graphs.py` builds its graph."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,31 +7,22 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .onnx_runtime import load_sessions
+from .onnx_runtime import OnnxNetwork
 
 
-class OnnxMemn2n:
+class OnnxMemn2n(OnnxNetwork):
     """Answers as `Memn2nForQuestionAnswering` does; its weights are too few to be rounded."""
 
-    def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
-        """Load the graph and give it the model's weights.
+    files = ("network.onnx",)
 
-        Args:
-            model: in float32, on the CPU.
-            folder: its checkpoint's, with graphs.
-            precision: "int8" or "float32"; it makes no difference.
-
-        Raises:
-            OSError: where the checkpoint has no graphs.
-            KeyError: where it lacks one of them.
-            ValueError: where they do not fit the model.
-        """
-        (self.session,) = load_sessions(folder, ("network.onnx",), graph_weights(model))
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights of the graphs, float32."""
+        return graph_weights(self.model)
 
     def __call__(self, sentence_ids: Tensor, question_ids: Tensor) -> SimpleNamespace:
         """Answer a batch of questions: `logits` and `attention`, as of the model's own `forward`."""
         inputs = {"sentence_ids": sentence_ids.numpy(), "question_ids": question_ids.numpy()}
-        logits, attention = map(torch.from_numpy, self.session.run(inputs))
+        logits, attention = map(torch.from_numpy, self.sessions[0].run(inputs))
         return SimpleNamespace(logits=logits, attention=attention)
 
 

@@ -7,10 +7,12 @@ rounded to eight bits where the graph asks for that. A graph is read as bytes: i
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
 try:  # a machine without it runs PyTorch
@@ -80,6 +82,35 @@ class GraphsMixin:
         for file in json.loads(Path(found).read_text(encoding="utf-8")):
             cached_file(name, f"{FOLDER}/{file}", revision=revision)
         return Path(found).parent
+
+
+class OnnxNetwork:
+    """What answers as a model does, from the graphs in its checkpoint's folder."""
+
+    files: ClassVar[tuple[str, ...]]
+    """The graphs' names; "{precision}" stands for the precision."""
+
+    def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
+        """Load the graphs and give them the model's weights.
+
+        Args:
+            model: in float32, on the CPU.
+            folder: its checkpoint's, with graphs.
+            precision: "int8" or "float32", of what can be rounded.
+
+        Raises:
+            OSError: where the checkpoint has no graphs.
+            KeyError: where it lacks one of them.
+            ValueError: where they do not fit the model.
+        """
+        self.model = model
+        self.config, self.device, self.dtype = model.config, model.device, model.dtype
+        files = [file.format(precision=precision) for file in self.files]
+        self.sessions = load_sessions(folder, files, self.weights())
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights of the graphs, float32."""
+        raise NotImplementedError
 
 
 def load_sessions(folder: Path, files: Sequence[str], weights: Mapping[str, np.ndarray]) -> list[OnnxSession]:

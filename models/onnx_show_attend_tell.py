@@ -11,31 +11,24 @@ from transformers import PreTrainedModel
 
 from .beam_search import beam_search
 from .decoding import DecodingOptions, Hypothesis
-from .onnx_runtime import load_sessions, reorder_gates
+from .onnx_runtime import OnnxNetwork, reorder_gates
 from .onnx_stepper import OnnxStepper
 from .target_scoring import score_targets
 
 
-class OnnxShowAttendTell:
+class OnnxShowAttendTell(OnnxNetwork):
     """Describes pictures as `ShowAttendTellForImageCaptioning` does."""
 
+    files = ("encoder.onnx", "memory.onnx", "step-{precision}.onnx")
+
     def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
-        """Load the graphs and give them the model's weights.
+        """Load the graphs, as `OnnxNetwork` says."""
+        super().__init__(model, folder, precision)
+        self.encoder, self.memory, self.step = self.sessions
 
-        Args:
-            model: in float32, on the CPU.
-            folder: its checkpoint's, with graphs.
-            precision: "int8" or "float32".
-
-        Raises:
-            OSError: where the checkpoint has no graphs.
-            KeyError: where it lacks one of them.
-            ValueError: where they do not fit the model.
-        """
-        self.model = model
-        self.config = model.config
-        files = ("encoder.onnx", "memory.onnx", f"step-{precision}.onnx")
-        self.encoder, self.memory, self.step = load_sessions(folder, files, graph_weights(model))
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights of the graphs, float32."""
+        return graph_weights(self.model)
 
     def caption(self, pixel_values: Tensor, **options: Any) -> list[list[Hypothesis]]:
         """Find the best captions: as the model's own `caption`."""
