@@ -154,10 +154,12 @@ def test_one_network_learns_several_directions_of_several_corpora(published, tat
     several = arguments(published, output, epochs=1, input_feeding=False, evaluations_per_epoch=2)
     place = several.index("--data") + 2
     several[place:place] = [str(tatoeba)]
-    command.main(["attention-translation", *several, "--directions", "en-de", "de-en"])
+    several += ["--directions", "en-de", "de-en", "--repeats", "2", "1", "--bf16", "True"]
+    command.main(["attention-translation", *several])
     facts = json.loads((output / "training.json").read_text())
     assert facts["data"]["train"]["tatoeba_de_en"]["lines"] == 12 and facts["options"]["data"][1] == "tatoeba"
-    assert [entry["step"] for entry in facts["learning_curve"]] == [9, 18]  # of 72 pairs, 4 a step
+    steps = [entry["step"] for entry in facts["learning_curve"]]
+    assert steps == [15, 30]  # of 2 directions with 24 pairs, seen twice, and 12: 120 pairs, 4 a step
     assert {"eval_bleu", "eval_bleu_tatoeba_en_de"} <= facts["learning_curve"][0].keys()
     pipe = pipeline("attention-translation", model=str(output), device="cpu")
     assert pipe.model.config.directions == ["en-de", "de-en"] and not pipe.model.config.input_feeding
@@ -167,6 +169,8 @@ def test_one_network_learns_several_directions_of_several_corpora(published, tat
         pipe.tokenizer.encode_source("Hi.", "fr")
     with pytest.raises(ValueError, match="Name the folders"):
         load_directions(None, "train", ["en-de"])
+    with pytest.raises(ValueError, match="a number for each folder of --data, 1; got 2"):
+        load_directions([str(tatoeba)], "train", ["en-de"], [1, 2])
 
 
 def test_the_command_names_its_tasks(capsys):
@@ -214,6 +218,14 @@ def test_batches_hold_like_lengths_and_every_example_once():
     assert list(sampler) == order
     sampler.set_epoch(1)
     assert list(sampler) != order
+
+
+def test_batches_that_processes_train_on_together_are_of_like_lengths():
+    lengths = list(range(200))
+    order = list(LengthBucketSampler(lengths, batch_size=10, seed=1, processes=2))
+    assert sorted(order) == lengths
+    pairs = [order[start : start + 20] for start in range(0, 200, 20)]
+    assert all(max(pair) - min(pair) == 19 for pair in pairs)  # two neighbours, a batch for each process
 
 
 def test_a_batch_is_padded_and_sampling_changes_only_the_cuts(tmp_path):

@@ -39,6 +39,8 @@ class Recipe(CommonRecipe):
     target_language: str = "de"
     directions: list[str] | None = None
     """Such as en-de de-en: one network for all of them, from every folder of `--data`; the two above do not count."""
+    repeats: list[int] | None = None
+    """How often an epoch has each folder of `--data`, of several directions; without it once."""
     vocab_size: int = 4000
     """Pieces of the joint SentencePiece vocabulary."""
     sampling_alpha: float = 0.5
@@ -172,7 +174,7 @@ def train(recipe: Recipe) -> tuple[AttentionNmtForConditionalGeneration, list[At
     measured = texts["validation"]
     if len(measured) > 1:
         measured = [one.first(MEASURED_OFTEN) for one in measured]
-    training = [pair for one in texts["train"] for pair in one.pairs()]
+    training = [pair for one in texts["train"] for pair in one.pairs() * one.repeats]
     lengths = [_length(tokenizer, pair) for pair in training]
 
     best, facts = train_family(
@@ -205,7 +207,7 @@ def set_decoding_defaults(model: AttentionNmtForConditionalGeneration, num_beams
 
 def _load(recipe: Recipe, split: str) -> list[DirectedText]:
     if recipe.directions:
-        return load_directions(recipe.data, split, recipe.directions)
+        return load_directions(recipe.data, split, recipe.directions, recipe.repeats)
     languages = (recipe.source_language, recipe.target_language)
     corpus = Path(recipe.data[0]).name if recipe.data else "hub"
     return [DirectedText(corpus, "-".join(languages), load_split(recipe.data, split, *languages))]

@@ -30,6 +30,8 @@ class DirectedText:
     split: ParallelSplit
     target_language: str | None = None
     """The one that the source must ask for; None for a network of one direction."""
+    repeats: int = 1
+    """How often an epoch of training has each of its pairs."""
 
     @property
     def name(self) -> str:
@@ -46,24 +48,34 @@ class DirectedText:
         return replace(self, split=ParallelSplit(self.split.sources[:number], self.split.targets[:number]))
 
 
-def load_directions(data: list[str] | None, split: str, directions: list[str]) -> list[DirectedText]:
+def load_directions(
+    data: list[str] | None, split: str, directions: list[str], repeats: list[int] | None = None
+) -> list[DirectedText]:
     """Load a split of every corpus in every direction.
 
     Args:
         data: folders of published files, a corpus each.
         split: "train", "validation" or "test".
         directions: such as ["en-de", "de-en"].
+        repeats: how often an epoch has each folder's pairs; None: once.
 
     Raises:
-        ValueError: where no folder is named.
+        ValueError: where no folder is named, or not as many repeats as folders.
         FileNotFoundError: naming the missing file.
     """
     if not data:
         raise ValueError("Name the folders of the corpora with --data: a network for several languages has no default.")
+    repeats = [1] * len(data) if repeats is None else repeats
+    if len(repeats) != len(data):
+        raise ValueError(f"--repeats takes a number for each folder of --data, {len(data)}; got {len(repeats)}.")
     return [
         DirectedText(
-            Path(folder).name, direction, load_split([folder], split, *direction.split("-")), direction.split("-")[1]
+            Path(folder).name,
+            direction,
+            load_split([folder], split, *direction.split("-")),
+            direction.split("-")[1],
+            often,
         )
-        for folder in data
+        for folder, often in zip(data, repeats, strict=True)
         for direction in directions
     ]

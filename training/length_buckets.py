@@ -7,12 +7,16 @@ from torch.utils.data import Sampler
 
 
 class LengthBucketSampler(Sampler[int]):
-    """Shuffles, sorts each pool of 50 batches by length, and shuffles the batches: little padding, little order."""
+    """Shuffles, sorts each pool of 50 batches by length, and shuffles the batches: little padding, little order.
 
-    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+    Batches that several processes train on at the same time are neighbours in length: none waits for another.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int, processes: int = 1):
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
+        self.processes = processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -33,6 +37,8 @@ class LengthBucketSampler(Sampler[int]):
             batches += [by_length[i : i + self.batch_size] for i in range(0, len(by_length), self.batch_size)]
         short = [batch for batch in batches if len(batch) < self.batch_size]
         batches = [batch for batch in batches if len(batch) == self.batch_size]
-        generator.shuffle(batches)
-        for batch in [*batches, *short]:
+        together = [batches[i : i + self.processes] for i in range(0, len(batches), self.processes)]
+        generator.shuffle(together)
+        together.sort(key=lambda group: len(group) < self.processes)  # what is left over comes last
+        for batch in [*(batch for group in together for batch in group), *short]:
             yield from batch

@@ -46,6 +46,9 @@ class Recipe:
     """"tensorboard", "trackio" or "none"."""
     cpu: bool = False
     """Stay on the CPU although there is a GPU."""
+    bf16: bool = False
+    """Multiply in bfloat16, keep weights in float32: several times as fast on a GPU and on processors that have such
+    products (AVX512-BF16, AMX), slower on others."""
     threads: int = 1
     """Threads of a CPU run; two runs side by side want one each."""
 
@@ -149,6 +152,7 @@ def training_arguments(recipe: Recipe, metric: str, greater_is_better: bool) -> 
         report_to=[] if recipe.log_to == "none" else [recipe.log_to],
         seed=recipe.seed,
         use_cpu=recipe.cpu or not torch.cuda.is_available(),
+        bf16=recipe.bf16,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
@@ -191,12 +195,15 @@ def train(
     torch.set_num_threads(recipe.threads)
     set_seed(recipe.seed)
     average, stopwatch = WeightAverage(model, recipe.average_decay), Stopwatch()
-    sampler = None if lengths is None else LengthBucketSampler(lengths, recipe.batch_size, recipe.seed)
+    arguments = training_arguments(recipe, f"eval_{metric}", greater_is_better)
+    sampler = None
+    if lengths is not None:
+        sampler = LengthBucketSampler(lengths, recipe.batch_size, recipe.seed, arguments.world_size)
     if carries_state:
         sampler = SequentialSampler(train_data)
     trainer = FamilyTrainer(
         model,
-        training_arguments(recipe, f"eval_{metric}", greater_is_better),
+        arguments,
         data_collator=collate,
         train_dataset=train_data,
         eval_dataset=validation_data,
