@@ -8,7 +8,7 @@ Names of dimensions in this file:
     batch       inputs that are not done yet
     beams       hypotheses of an input that are still growing
     rows        hypotheses of all inputs; an input's lie side by side: one at the beginning, then as many as beams
-    count       candidates for a hypothesis' next token
+    count       candidates: how an input's hypotheses may go on
     vocabulary  tokens
     source      positions that the attention weighs
 """
@@ -40,9 +40,9 @@ def beam_search(
     """
     search = _BeamSearch(mask.cpu().numpy(), options, config)
     tokens, rows = np.full(mask.shape[0], config.decoder_start_token_id), None
-    count = min(2 * options.num_beams, config.vocab_size)  # enough are left when every beam could end
+    count = 2 * options.num_beams  # enough are left when every beam ends
     for position in range(options.max_new_tokens):
-        candidates = stepper.advance(tokens, rows, count, search.forbidden(position))
+        candidates = stepper.advance(tokens, rows, search.running_scores, count, search.forbidden(position))
         tokens, rows, kept = search.advance(position, candidates)
         if search.all_done:
             break
@@ -118,7 +118,7 @@ class _BeamSearch:
             and the places of the inputs that go on, int64 (batch), None where all do.
         """
         beams = self.options.num_beams
-        scores, tokens, parents, log_probabilities = self._best(candidates)
+        scores, log_probabilities, tokens, parents = self._best(candidates)
         attention = candidates.attention.reshape(len(self.growing), self.width, -1)
         if self.options.coverage_penalty:
             self.coverage = self.coverage + attention
@@ -163,23 +163,14 @@ class _BeamSearch:
             self.written = np.concatenate([written, tokens.reshape(-1, 1)], axis=1)
         return tokens.ravel(), rows, kept
 
-    def _best(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return scores, tokens, parents and log-probabilities, (batch, 2 * beams), best first."""
-        batch_size, wanted = len(self.growing), 2 * self.options.num_beams
-        log_probabilities = candidates.log_probabilities.reshape(batch_size, self.width, -1)
-        count = log_probabilities.shape[2]
-        totals = (log_probabilities + self.running_scores[:, :, None]).reshape(batch_size, -1)
-        log_probabilities = log_probabilities.reshape(batch_size, -1)
-        token_ids = candidates.token_ids.reshape(batch_size, -1)
-        missing = ((0, 0), (0, max(0, wanted - totals.shape[1])))
-        if missing[1][1]:  # at the beginning, where beams outnumber tokens
-            totals, log_probabilities = (
-                np.pad(values, missing, constant_values=-np.inf) for values in (totals, log_probabilities)
-            )
-            token_ids = np.pad(token_ids, missing)
-        best = np.argsort(-totals, axis=1, kind="stable")[:, :wanted]
-        parents = np.minimum(best // count, self.width - 1)
-        return totals[self.items, best], token_ids[self.items, best], parents, log_probabilities[self.items, best]
+    def _best(self, candidates: Candidates) -> tuple[np.ndarray, ...]:
+        """Return scores, log-probabilities, tokens and parents, (batch, 2 * beams), best first."""
+        missing = 2 * self.options.num_beams - candidates.totals.shape[1]
+        if missing <= 0:
+            return candidates[:4]
+        padding = ((0, 0), (0, missing))  # at the beginning, where beams outnumber tokens
+        scores = np.pad(candidates.totals, padding, constant_values=-np.inf)
+        return scores, *(np.pad(values, padding) for values in candidates[1:4])
 
     def _finish(
         self,

@@ -5,12 +5,14 @@ import numpy as np
 from .onnx_runtime import OnnxSession
 from .token_stepper import Candidates
 
+OUTPUTS = len(Candidates._fields)
+
 
 class OnnxStepper:
     """A network behind a step graph; see `TokenStepper`.
 
-    The graph takes `tokens`, `parents`, `forbidden`, `count`, what is the same at every step, and the state; it returns
-    log-probabilities, tokens, attention, and the new state in its order.
+    The graph takes `tokens`, `rows`, `scores`, `forbidden`, `count`, what is the same at every step, and the state; it
+    returns what `Candidates` has, in that order, and the new state in its own.
     """
 
     def __init__(
@@ -32,17 +34,18 @@ class OnnxStepper:
         self.unmoved = np.arange(len(next(iter(state.values()))))
 
     def advance(
-        self, tokens: np.ndarray, rows: np.ndarray | None, count: int, forbidden: np.ndarray | None
+        self, tokens: np.ndarray, rows: np.ndarray | None, scores: np.ndarray, count: int, forbidden: np.ndarray | None
     ) -> Candidates:
         """Read one token in every row, as `TokenStepper` says."""
         inputs = self.inputs
         inputs["tokens"] = tokens
-        inputs["parents"] = self.unmoved if rows is None else rows
+        inputs["rows"] = self.unmoved if rows is None else rows
+        inputs["scores"] = scores
         inputs["forbidden"] = self.everything if forbidden is None else forbidden
         inputs["count"] = np.array([count])
-        log_probabilities, token_ids, attention, *state = self.session.run(inputs)
-        inputs.update(zip(self.state_names, state, strict=True))
-        return Candidates(log_probabilities, token_ids, attention)
+        found = self.session.run(inputs)
+        inputs.update(zip(self.state_names, found[OUTPUTS:], strict=True))
+        return Candidates(*found[:OUTPUTS])
 
     def keep(self, items: np.ndarray) -> None:
         """Go on with some of the inputs, as `TokenStepper` says."""

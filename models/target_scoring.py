@@ -35,12 +35,12 @@ def score_targets(
     """
     longest = max(len(target) for target in targets)
     padded = np.array([target + [0] * (longest - len(target)) for target in targets])
-    tokens = np.full(len(targets), config.decoder_start_token_id)
+    tokens, scores = np.full(len(targets), config.decoder_start_token_id), np.zeros((len(targets), 1), np.float32)
     log_probabilities, attentions = [], []
     for next_tokens in padded.T:
         others = np.full((len(targets), config.vocab_size), -np.inf, np.float32)
         others[np.arange(len(targets)), next_tokens] = 0.0
-        candidates = stepper.advance(tokens, None, 1, others)
+        candidates = stepper.advance(tokens, None, scores, 1, others)
         log_probabilities.append(candidates.log_probabilities[:, 0])
         attentions.append(candidates.attention)
         tokens = next_tokens.copy()

@@ -1,8 +1,10 @@
-"""What a search asks of a network: read a token in every row, and name the best candidates for the next.
+"""What a search asks of a network: read a token in every row, and name the best continuations of each input.
 
 Names of dimensions in this file:
-    rows        answers written side by side: batch times hypotheses of an input, which lie together
-    count       candidates for a row's next token
+    batch       inputs
+    width       hypotheses of an input
+    rows        answers written side by side: batch times width; those of an input lie together
+    count       continuations of an input
     vocabulary  tokens
     source      positions that the attention weighs
 """
@@ -16,12 +18,16 @@ from .decoding import DecoderState, Memory, StepFunction
 
 
 class Candidates(NamedTuple):
-    """What may come next, and what the network looked at to say so."""
+    """How each input's hypotheses may go on, and what the network looked at to say so."""
 
+    totals: np.ndarray
+    """float (batch, count), nats, best first: what a hypothesis has then; minus infinity for what is forbidden."""
     log_probabilities: np.ndarray
-    """float (rows, count), nats, best first; minus infinity for what is forbidden."""
+    """float (batch, count), nats, of the next tokens."""
     token_ids: np.ndarray
-    """int64 (rows, count)."""
+    """int64 (batch, count)."""
+    parents: np.ndarray
+    """int64 (batch, count), which of the input's hypotheses they continue."""
     attention: np.ndarray
     """float (rows, source)."""
 
@@ -30,14 +36,15 @@ class TokenStepper(Protocol):
     """A network with the state of every row."""
 
     def advance(
-        self, tokens: np.ndarray, rows: np.ndarray | None, count: int, forbidden: np.ndarray | None
+        self, tokens: np.ndarray, rows: np.ndarray | None, scores: np.ndarray, count: int, forbidden: np.ndarray | None
     ) -> Candidates:
         """Read one token in every row.
 
         Args:
             tokens: int64 (rows), what was written last.
             rows: int64 (rows), which row of the step before each one continues; None: each its own.
-            count: how many candidates.
+            scores: float (batch, width), nats, what each row has so far.
+            count: how many continuations of each input; fewer come where there are no more.
             forbidden: float32 (rows or 1, vocabulary), minus infinity at what must not come and 0 elsewhere; it does
                 not change the others' probabilities. None: nothing is forbidden.
         """
@@ -66,18 +73,21 @@ class TorchStepper:
         self.device = device
 
     def advance(
-        self, tokens: np.ndarray, rows: np.ndarray | None, count: int, forbidden: np.ndarray | None
+        self, tokens: np.ndarray, rows: np.ndarray | None, scores: np.ndarray, count: int, forbidden: np.ndarray | None
     ) -> Candidates:
         """Read one token in every row, as `TokenStepper` says."""
         if rows is not None:
             self.state = self.state.select(torch.from_numpy(rows).to(self.device))
         logits, self.state, attention = self.step(torch.from_numpy(tokens).to(self.device), self.state, self.memory)
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        normaliser = logits.logsumexp(dim=-1, keepdim=True)
+        log_probabilities = logits.log_softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
         if forbidden is not None:
-            logits = logits + torch.from_numpy(forbidden).to(self.device)
-        best, token_ids = logits.topk(count, dim=-1)
-        found = (best - normaliser, token_ids, attention.float())
+            log_probabilities = log_probabilities + torch.from_numpy(forbidden).to(self.device)
+        before = torch.from_numpy(scores).to(log_probabilities).unsqueeze(-1)
+        vocab_size = log_probabilities.shape[1]
+        totals = (log_probabilities.view(*scores.shape, vocab_size) + before).flatten(1)
+        best, places = totals.topk(min(count, totals.shape[1]), dim=1)
+        chosen = log_probabilities.view(len(scores), -1).gather(1, places)
+        found = (best, chosen, places % vocab_size, places // vocab_size, attention.float())
         return Candidates(*(tensor.cpu().numpy() for tensor in found))
 
     def keep(self, items: np.ndarray) -> None:

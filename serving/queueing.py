@@ -2,7 +2,7 @@
 
 A request is alone or goes with others of the same options and about the same length. While requests come one at a
 time each goes at once; when several came together the last time, the first of the next ones waits a few milliseconds
-for the others.
+for the others, as long as they keep coming.
 """
 
 import threading
@@ -14,6 +14,8 @@ from typing import Any
 
 from .errors import UnavailableError, busy, too_late
 
+LULL = 0.25
+"""Of the time that a request may wait for others: when so long none has come, the next will not be in time either."""
 MAXIMUM_TRIES = 3
 """Workers that a request is given to, where they end before they answer."""
 
@@ -114,13 +116,13 @@ class RequestQueue:
             self._changed.notify_all()
 
     def _gather(self) -> None:
-        """Wait until as many have come as the last time, or no longer."""
+        """Wait until as many have come as the last time, or no more come, or no longer."""
         if self._last_batch == 1 or self._gather_seconds == 0:
             return
-        until = self._jobs[0].arrived + self._gather_seconds
         expected = min(self._last_batch, self._maximum_batch)
         while self._jobs and len(self._jobs) < expected and not self._is_closed:
-            remaining = until - time.monotonic()
+            until = min(self._jobs[0].arrived, self._jobs[-1].arrived - (1 - LULL) * self._gather_seconds)
+            remaining = until + self._gather_seconds - time.monotonic()
             if remaining <= 0 or not self._changed.wait(remaining):
                 return
 

@@ -28,7 +28,7 @@ class Settings:
     """What computes, as of a pipeline: "auto", "torch", "onnx" or "onnx-float32"."""
     maximum_batch: int = 16
     """Requests for one checkpoint that go through its network together; 1 is no batching."""
-    gather_seconds: float = 0.004
+    gather_seconds: float = 0.002
     """How long a request waits for others to go with, while others came with the last one."""
     queue_size: int = 64
     """Requests that wait for one checkpoint; the next one is refused with 429."""

@@ -163,32 +163,41 @@ class TestMemory:
 class TestCandidates:
     @pytest.mark.parametrize("size", [7, 97, 128, 2540, 4000])
     @pytest.mark.parametrize("count", [1, 5, 7])
-    def test_they_are_the_best_in_their_order(self, size, count):
-        logits = np.random.default_rng(0).normal(size=(3, size)).astype(np.float32)
+    @pytest.mark.parametrize("width", [1, 3])
+    def test_they_are_the_best_of_all_rows_in_their_order(self, size, count, width):
+        generator = np.random.default_rng(0)
+        logits = generator.normal(size=(2 * width, size)).astype(np.float32)
+        scores = generator.normal(size=(2, width)).astype(np.float32)
         forbidden = np.zeros((1, size), np.float32)
         forbidden[0, logits[0].argmax()] = -np.inf
-        best, token_ids = self.candidates(size, logits, forbidden, count)
+        totals, log_probabilities, token_ids, parents = self.candidates(size, logits, scores, forbidden, count)
         expected = torch.from_numpy(logits).log_softmax(dim=1) + torch.from_numpy(forbidden)
+        expected = (expected.view(2, width, size) + torch.from_numpy(scores)[:, :, None]).flatten(1)
         values, places = expected.topk(count, dim=1)
-        np.testing.assert_allclose(best, values, atol=1e-5)
-        assert token_ids.tolist() == places.tolist()
+        np.testing.assert_allclose(totals, values, atol=1e-5)
+        assert token_ids.tolist() == (places % size).tolist() and parents.tolist() == (places // size).tolist()
+        np.testing.assert_allclose(log_probabilities, totals - np.take_along_axis(scores, parents, 1), atol=1e-5)
 
     def test_all_can_be_asked_for_and_all_but_one_be_forbidden(self):
-        logits = np.random.default_rng(0).normal(size=(2, 256)).astype(np.float32)
-        _, token_ids = self.candidates(256, logits, np.zeros((1, 256), np.float32), 256)
+        logits, nothing = (
+            np.random.default_rng(0).normal(size=(2, 256)).astype(np.float32),
+            np.zeros((2, 1), np.float32),
+        )
+        _, _, token_ids, _ = self.candidates(256, logits, nothing, np.zeros((1, 256), np.float32), 300)
         assert [sorted(row) for row in token_ids.tolist()] == [list(range(256))] * 2
         forced = np.full((2, 256), -np.inf, np.float32)
         forced[0, 200] = forced[1, 3] = 0
-        best, token_ids = self.candidates(256, logits, forced, 4)
-        assert token_ids[:, 0].tolist() == [200, 3] and np.isneginf(best[:, 1:]).all()
+        totals, _, token_ids, _ = self.candidates(256, logits, nothing, forced, 4)
+        assert token_ids[:, 0].tolist() == [200, 3] and np.isneginf(totals[:, 1:]).all()
 
-    def candidates(self, size, logits, forbidden, count):
+    def candidates(self, size, logits, scores, forbidden, count):
         graph = Graph("test")
         values = graph.input("logits", np.float32, ("rows", size))
         mask = graph.input("forbidden", np.float32, ("forbidden_rows", size))
         add_candidates(graph, graph.op("Identity", values), mask, graph.input("count", np.int64, (1,)), size)
         session = OnnxSession(graph.serialize(), graph.weights, {})
-        return session.run({"logits": logits, "forbidden": forbidden, "count": np.array([count])})
+        inputs = {"logits": logits, "scores": scores, "forbidden": forbidden, "count": np.array([count])}
+        return session.run(inputs)
 
 
 class TestRounding:

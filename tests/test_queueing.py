@@ -88,12 +88,21 @@ def test_the_first_waits_for_others_only_after_some_came_together():
 
 
 def test_it_waits_no_longer_than_it_may():
-    waiting = filled(job(), job(), gather_seconds=0.1)
+    waiting = filled(*(job() for _ in range(4)), gather_seconds=0.2)
     waiting.take()
-    one = job()
+    one, started = job(), time.monotonic()
     waiting.put(one)
-    started = time.monotonic()
-    assert waiting.take() == [one] and 0.05 < time.monotonic() - started < 1
+    assert waiting.take() == [one] and 0.04 < time.monotonic() - started < 0.15  # nobody comes: a quarter is enough
+    waiting.put_back([job() for _ in range(4)])
+    waiting.take()
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(waiting.take)
+        for _ in range(8):  # they keep coming, each within the quarter
+            waiting.put(job())
+            time.sleep(0.04)
+            if taken.done():
+                break
+        assert 1 < len(taken.result(1)) <= 4
 
 
 def test_what_a_lost_worker_had_is_taken_again_first_but_not_for_ever():

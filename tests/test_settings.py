@@ -20,7 +20,7 @@ def test_the_environment_sets_what_it_names():
     variables = {"HINDSIGHT_QUEUE_SIZE": "3", "HINDSIGHT_GATHER_SECONDS": "0", "HINDSIGHT_TOKENS": "a, b,", "PATH": "/"}
     settings = Settings.from_environment(variables)
     assert (settings.queue_size, settings.gather_seconds, settings.tokens) == (3, 0.0, ("a", "b"))
-    assert dataclasses.replace(settings, queue_size=64, gather_seconds=0.004, tokens=()) == Settings()
+    assert dataclasses.replace(settings, queue_size=64, gather_seconds=0.002, tokens=()) == Settings()
 
 
 @pytest.mark.parametrize(

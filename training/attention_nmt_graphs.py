@@ -64,7 +64,7 @@ def _step(config: AttentionNmtConfig, quantized: bool) -> Graph:
     graph = Graph("attention NMT, step", quantized)
     rows, size, width = "rows", config.decoder_hidden_size, config.embedding_size
     tokens = graph.input("tokens", np.int64, (rows,))
-    parents = graph.input("parents", np.int64, (rows,))
+    before = graph.input("rows", np.int64, (rows,))
     keys = graph.input("keys", np.float32, ("batch", "source", config.attention_size))
     readout, looks_first = readout_inputs(config), config.attention_query == "previous_state"
     extra = GATES[config.cell_type] * size if looks_first else 0
@@ -72,7 +72,7 @@ def _step(config: AttentionNmtConfig, quantized: bool) -> Graph:
     padding = graph.input("padding", np.float32, ("batch", 1, "source"))
     forbidden = graph.input("forbidden", np.float32, ("forbidden_rows", config.vocab_size))
     count = graph.input("count", np.int64, (1,))
-    state = {name: graph.op("Gather", graph.input(name, np.float32, (rows, units)), parents)
+    state = {name: graph.op("Gather", graph.input(name, np.float32, (rows, units)), before)
              for name, units in state_widths(config).items()}  # fmt: skip
 
     attention = _Attention(graph, config, keys, values, padding)

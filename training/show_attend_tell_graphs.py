@@ -96,13 +96,13 @@ def _memory(config: ShowAttendTellConfig) -> Graph:
 def _step(config: ShowAttendTellConfig, quantized: bool) -> Graph:
     graph = Graph("captioner, step", quantized)
     size, width, gates = config.decoder_hidden_size, config.embedding_size, 4 * config.decoder_hidden_size
-    tokens, parents = (graph.input(name, np.int64, ("rows",)) for name in ("tokens", "parents"))
+    tokens, before = (graph.input(name, np.int64, ("rows",)) for name in ("tokens", "rows"))
     keys = graph.input("keys", np.float32, ("batch", "places", config.attention_size))
     values = graph.input("values", np.float32, ("batch", "places", width + gates))
     forbidden = graph.input("forbidden", np.float32, ("forbidden_rows", config.vocab_size))
     count = graph.input("count", np.int64, (1,))
     hidden, memory = (
-        graph.op("Gather", graph.input(name, np.float32, ("rows", size)), parents) for name in ("hidden", "memory")
+        graph.op("Gather", graph.input(name, np.float32, ("rows", size)), before) for name in ("hidden", "memory")
     )
 
     looked = graph.linear(hidden, "look", size, config.attention_size + gates, bias=False)
