@@ -165,6 +165,11 @@ def test_one_network_learns_several_directions_of_several_corpora(published, tat
     assert pipe.model.config.directions == ["en-de", "de-en"] and not pipe.model.config.input_feeding
     assert pipe.tokenizer.encode_source("Hi.", "de")[0] == pipe.tokenizer.sp_model.piece_to_id("<2de>") != 3
     assert "<2de>" not in pipe.tokenizer.tokenize("<2de> Hi.")  # what somebody types is text
+    evaluate.main([str(output), "--data", str(published), str(tatoeba), "--tune", "--num_beams", "2"])
+    measured, card = json.loads((output / "evaluation.json").read_text()), (output / "README.md").read_text()
+    titles = [metric["title"] for metric in measured["metrics"]]
+    assert titles[1:3] == [f"BLEU, {published.name} de-en", "BLEU, Tatoeba en-de"] and len(titles) == 4
+    assert "CC BY 2.0" in card and "Tatoeba en-de | 1 |" in card and "type: tatoeba" in card
     with pytest.raises(ValueError, match="no token for the language 'fr'"):
         pipe.tokenizer.encode_source("Hi.", "fr")
     with pytest.raises(ValueError, match="Name the folders"):

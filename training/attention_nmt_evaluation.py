@@ -14,11 +14,17 @@ from models.tokenization_attention_nmt import AttentionNmtTokenizer
 
 from .attention_nmt import set_decoding_defaults, translate_lines
 from .card import CardFacts, pairs
+from .directed_evaluation import CORPUS_NAMES, directed_card_facts, evaluate_directions
+from .directed_text import load_directions
 from .parallel_text import ParallelSplit, load_split
 from .translation_metrics import bleu_by_length, corpus_scores
 
 LENGTH_PENALTIES = (0.6, 0.8, 1.0, 1.2, 1.4)
-HEADLINES = ("BLEU, lower-cased", "BLEU, cased", "chrF2")
+SEVERAL = ("en-de", "de-en", "en-fr", "fr-en")
+HEADLINES = (
+    *("BLEU, lower-cased", "BLEU, cased", "chrF2"),
+    *(f"BLEU, {corpus} {direction}" for corpus in CORPUS_NAMES.values() for direction in SEVERAL),
+)
 """Metrics that the README's table shows."""
 LANGUAGE_NAMES = {"en": "English", "de": "German", "fr": "French"}
 PAPER_RESULTS = {
@@ -66,6 +72,12 @@ def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
         What goes into evaluation.json; `decoding` are the options that were measured.
     """
     model, tokenizer = pipe.model, pipe.tokenizer
+    if model.config.directions:
+        measured = evaluate_directions(model, tokenizer, options.data, options.num_beams, options.tune)
+        direction = model.config.directions[0]
+        sources = load_directions(options.data, "test", [direction])[0].split.sources[:1000]
+        language = direction.split("-")[1]
+        return measured | {"speed": _speed(model, tokenizer, sources, measured["decoding"], target_language=language)}
     languages = (model.config.source_language, model.config.target_language)
     result = {}
     if options.tune:
@@ -90,13 +102,17 @@ def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
 
 
 def _speed(
-    model: AttentionNmtForConditionalGeneration, tokenizer: AttentionNmtTokenizer, sources: list[str], decoding: dict
+    model: AttentionNmtForConditionalGeneration,
+    tokenizer: AttentionNmtTokenizer,
+    sources: list[str],
+    decoding: dict,
+    target_language: str | None = None,
 ) -> dict[str, float]:
     """Return sentences a second, one at a time and in batches of 64, on this machine's `device` and threads."""
     speed: dict[str, float] = {"threads": torch.get_num_threads()}
     for name, batch_size, lines in (("single", 1, sources[:100]), ("batch_64", 64, sources)):
         started = time.perf_counter()
-        translate_lines(model, tokenizer, lines, batch_size=batch_size, **decoding)
+        translate_lines(model, tokenizer, lines, batch_size, target_language, **decoding)
         speed[f"sentences_per_second_{name}"] = round(len(lines) / (time.perf_counter() - started), 1)
     return speed
 
@@ -104,11 +120,24 @@ def _speed(
 def published_results(folder: Path) -> tuple[tuple[str, str], ...]:
     """Return the published systems, and their numbers, that a checkpoint is compared with."""
     configuration = AttentionNmtConfig.from_pretrained(folder)
+    if configuration.directions:
+        return _papers_of(configuration.directions)
     return PAPER_RESULTS.get(configuration.target_language, ())
+
+
+def _papers_of(directions: list[str]) -> tuple[tuple[str, str], ...]:
+    """Return the best published single system for each direction from English; all are measured on Multi30k."""
+    targets = [direction.split("-")[1] for direction in directions if direction.startswith("en-")]
+    return tuple(
+        (f"Multi30k en-{target}: {system}", value) for target in targets for system, value in PAPER_RESULTS[target][:1]
+    )
 
 
 def card_facts(pipe: Pipeline, evaluation: dict) -> CardFacts:
     """Say what the card needs to and the files do not."""
+    if pipe.model.config.directions:
+        directions = pipe.model.config.directions
+        return directed_card_facts(directions, evaluation, _papers_of(directions))
     source, target = pipe.model.config.source_language, pipe.model.config.target_language
     names = [LANGUAGE_NAMES.get(language, language) for language in (source, target)]
     return CardFacts(

@@ -115,7 +115,7 @@ def _card_data(name: str, task: Task, facts: CardFacts, evaluation: dict) -> Mod
     results = [
         EvalResult(
             task_type=task.hub_pipeline_tag,
-            dataset_type=facts.dataset_id,
+            dataset_type=metric.get("dataset_id", facts.dataset_id),
             dataset_name=facts.dataset_name,
             dataset_split=evaluation["split"],
             metric_type=metric["name"],
@@ -132,7 +132,7 @@ def _card_data(name: str, task: Task, facts: CardFacts, evaluation: dict) -> Mod
         library_name="transformers",
         pipeline_tag=task.hub_pipeline_tag,
         tags=["hindsight", "custom_code", task.name],
-        datasets=[facts.dataset_id],
+        datasets=sorted({result.dataset_type for result in results}),
         model_name=name,
         eval_results=results,
     )
