@@ -34,6 +34,7 @@ class AttentionNmtEnsemble:
         """
         self.members = list(members)
         self.config, self.generation_config = self.members[0].config, self.members[0].generation_config
+        self.device = self.members[0].device
         self.attends = any(member.attends for member in self.members)
         for name in ("vocab_size", "source_language", "target_language", "directions", "decoder_start_token_id"):
             first, *others = (getattr(member.config, name) for member in self.members)

@@ -2,13 +2,19 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from fastapi.testclient import TestClient
 
 import pipelines.__main__ as command
+from demo.attention_translation import picture_html
 from models.ensemble_attention_nmt import AttentionNmtEnsemble
 from pipelines import CheckpointError, InputError, pipeline
+from serving.application import create_application
+from serving.checkpoints import ServedCheckpoints
+from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS
 from training.attention_nmt import train_tokenizer
 from training.export import save_checkpoint
@@ -182,6 +188,16 @@ class TestWithoutAttention:
         ]
         with pytest.raises(ValueError, match="graphs"):
             pipeline(model=folders["fixed"], device="cpu", runtime="onnx")
+
+    def test_the_service_and_the_tab_have_nothing_to_draw(self, folders):
+        served = ServedCheckpoints([ServedCheckpoint(Path(folders["fixed"]), TASKS["attention-translation"])])
+        with TestClient(create_application(served)) as client:
+            assert served.wait_until_loaded(60)
+            asked = {"inputs": SENTENCES[0], "parameters": {"return_evidence": True}}
+            (result,) = client.post("/models/fixed", json=asked).raise_for_status().json()
+        assert result["evidence"]["attention"] is None
+        for merged in (False, True):
+            assert "no attention" in picture_html(result, merged)
 
     def test_a_penalty_on_attention_is_refused(self, folders):
         for names in (["fixed"], ["fixed", "fixed"]):

@@ -27,6 +27,8 @@ VARIANTS = [
     {"attention_query": "previous_state", "input_feeding": True},
     {"input_feeding": False, "tie_word_embeddings": False},
     {"input_feeding": False, "cell_type": "lstm", "decoder_layers": 2},
+]
+COMPARED = [
     {"attention_type": "none"},
     {"attention_type": "none", "cell_type": "lstm", "encoder_layers": 2, **PAPER},
     {"attention_type": "none", "reverse_source": True, "bidirectional_encoder": False, "input_feeding": False},
@@ -34,9 +36,10 @@ VARIANTS = [
     {"reverse_source": True, "input_feeding": False},
     {"bidirectional_encoder": False},
 ]
+"""Networks that are there to be compared with; they have no graphs."""
 
 
-@pytest.fixture(params=VARIANTS, ids=lambda options: ",".join(map(str, options.values())) or "default")
+@pytest.fixture(params=[*VARIANTS, *COMPARED], ids=lambda options: ",".join(map(str, options.values())) or "default")
 def model(request):
     return attention_nmt_model(**request.param)
 
