@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 62, 20, 16, 62
+WIDTH, HEIGHT = 720, 430
+LEFT, RIGHT, TOP, BOTTOM = 62, 20, 66, 62
 STYLE = """
   svg { font: 14px system-ui, sans-serif; --ink: #24292f; --faint: #d0d7de; --c0: #0550ae; --c1: #bc4c00;
     --c2: #1a7f37; --c3: #8250df; color-scheme: light dark }
@@ -57,7 +57,7 @@ def length_curve(places: Sequence[str], counts: Sequence[int], curves: Sequence[
     ]
     for number, curve in enumerate(curves):
         points = [(x(place), y(value)) for place, value in enumerate(curve.values)]
-        parts += [_line(number, points), _legend(number, curve.title, len(curves))]
+        parts += [_line(number, points), _legend(number, curve.title)]
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts += [
         f'<text class="middle" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}">length of the source, in words</text>',
@@ -84,11 +84,9 @@ def _line(number: int, points: Sequence[tuple[float, float]]) -> str:
     )
 
 
-def _legend(number: int, title: str, count: int) -> str:
-    """Write a line's name in the lower left corner, where curves that fall with the length leave room."""
-    height = HEIGHT - BOTTOM - 14 - 20 * (count - 1 - number)
+def _legend(number: int, title: str) -> str:
+    """Write a line's name above the picture, two in a row."""
+    left, height = LEFT + 330 * (number % 2), 22 + 22 * (number // 2)
     style = f"stroke: var(--c{number}); stroke-dasharray: {DASHES[number]}"
-    sample = (
-        f'<line class="line" x1="{LEFT + 14}" x2="{LEFT + 50}" y1="{height - 5}" y2="{height - 5}" style="{style}"/>'
-    )
-    return f'{sample}<text x="{LEFT + 58}" y="{height}">{escape(title)}</text>'
+    sample = f'<line class="line" x1="{left}" x2="{left + 36}" y1="{height - 5}" y2="{height - 5}" style="{style}"/>'
+    return f'{sample}<text x="{left + 44}" y="{height}">{escape(title)}</text>'
