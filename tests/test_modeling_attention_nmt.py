@@ -314,3 +314,25 @@ def test_a_network_without_attention_translates_and_its_hypotheses_have_no_align
         assert not hypotheses[0].attention.any()
     assert not model.attends and attention_nmt_model().attends
     assert model.num_parameters() < attention_nmt_model(attention_query="previous_state").num_parameters()
+
+
+def test_without_attention_a_bidirectional_encoder_gains_nothing_from_a_reversed_source():
+    """Reversing only lets its two directions change places, which other weights undo."""
+    options = {"attention_type": "none", "input_feeding": False}
+    plain, reverses = (attention_nmt_model(reverse_source=reverse, **options).double() for reverse in (False, True))
+    weights, config = plain.state_dict(), plain.config
+    places = {"decoder.initial_projection.weight": 0, "decoder.cells.cells.0.weight_ih": config.embedding_size}
+    places["decoder.readout_projection.weight"] = config.decoder_hidden_size + config.embedding_size
+    changed = {}
+    for name, weight in weights.items():
+        if name.startswith("encoder.recurrent"):
+            other = name.removesuffix("_reverse") if name.endswith("_reverse") else f"{name}_reverse"
+            changed[name] = weights[other]
+        elif name in places:
+            before, forward, backward = weight.split([places[name], 5, 5], dim=1)
+            changed[name] = torch.cat([before, backward, forward], dim=1)
+        else:
+            changed[name] = weight
+    reverses.load_state_dict(changed)
+    ids, mask, labels = batch(3, 7)
+    torch.testing.assert_close(reverses(ids, mask, labels=labels).logits, plain(ids, mask, labels=labels).logits)
