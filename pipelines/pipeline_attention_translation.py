@@ -1,6 +1,7 @@
 """Translation with its alignment: pipeline("attention-translation")."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ class AttentionTranslationPipeline(EvidencePipeline):
             if other.tokenizer.sp_model.serialized_model_proto() != vocabulary:
                 raise ValueError(
                     "The members of an ensemble must have the same vocabulary, spm.model; "
-                    f"{self.model.name_or_path} and {other.model.name_or_path} have not."
+                    f"{Path(self.model.name_or_path).name} and {Path(other.model.name_or_path).name} have not."
                 )
         self._ensemble = self.model.join([other.model for other in others])
 

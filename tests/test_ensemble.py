@@ -154,7 +154,7 @@ class TestPipeline:
             assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
 
     def test_what_does_not_fit_together_is_refused(self, folders, tmp_path):
-        with pytest.raises(CheckpointError, match=r"same vocabulary, spm.model; .*a and .*other have not"):
+        with pytest.raises(CheckpointError, match=r"same vocabulary, spm.model; a and other have not"):
             ask(folders["a"], folders["other"])
         with pytest.raises(ValueError, match="runtime 'onnx': an ensemble runs in PyTorch; use 'torch'"):
             ask(folders["a"], folders["b"], runtime="onnx")
