@@ -4,17 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+from .pages import fill, markdown_table, marks
 from .speed import table
 
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
-MARKS = {name: (f"<!-- {name} -->", f"<!-- end of {name} -->") for name in ("speed", "rates", "rounding")}
-
-
-def fill(page: str, name: str, content: str) -> str:
-    """Put a table between its marks."""
-    begin, end = MARKS[name]
-    before, rest = page.split(begin)
-    return f"{before}{begin}\n\n{content}\n\n{end}{rest.split(end)[1]}"
+MARKS = {name: marks(name) for name in ("speed", "rates", "rounding")}
 
 
 def rounding_table(found: dict[str, dict]) -> str:
@@ -34,8 +28,7 @@ def rounding_table(found: dict[str, dict]) -> str:
             }
             for name, value in exact.items()
         ]
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(rows)
 
 
 def main(arguments: list[str]) -> None:

@@ -35,6 +35,7 @@ CAPTION = (
     "Each row is a {unit} of the translation, each column one of your sentence: the stronger the blue, the more "
     "attention. The bar beside a row is the probability the model gave it; ⏎ ends the sentence."
 )
+NO_ALIGNMENT = "<p>This network has no attention: it reads the whole sentence as one vector. There is no alignment.</p>"
 
 PROGRAMS = "The same question with the same options, from a program. For the evidence too, add `return_evidence`."
 
@@ -93,6 +94,8 @@ def picture_html(result: dict, merged: bool) -> str:
     evidence = result["evidence"]
     sources, targets, weights = evidence["source_tokens"], evidence["target_tokens"], evidence["attention"]
     log_probabilities = evidence["token_log_probabilities"]
+    if weights is None:
+        return NO_ALIGNMENT
     if merged:
         log_probabilities = [sum(log_probabilities[index] for index in group) for group in word_groups(targets)]
         sources, targets, weights = merge_words(sources, targets, weights)

@@ -3,11 +3,14 @@
 References:
     Bahdanau, Cho and Bengio 2014 (arXiv:1409.0473), appendix A.2.2.
     Input feeding: Luong, Pham and Manning 2015 (arXiv:1508.04025), section 3.3.
+    Without attention: Cho et al. 2014 (arXiv:1406.1078), section 2.2: the context is the encoder's last state, and
+    every step and every read-out sees it.
 The GRU is torch's, which resets U h instead of h and swaps z with 1 - z: the same family of functions.
 
 Names of dimensions in this file:
     batch   sentences, padded to the longest
     source  pieces of a source sentence, the end included
+    states  units of the encoder, of both directions where it has two
     rows    target sentences decoded side by side: batch times hypotheses
 """
 
@@ -26,15 +29,18 @@ class SourceMemory:
     """What the decoder reads of a batch of sources; no step changes it."""
 
     annotations: Tensor
-    """float (batch, source, 2 * encoder_hidden_size)."""
+    """float (batch, source, states)."""
     projected_annotations: Tensor
-    """float (batch, source, attention_size)."""
+    """float (batch, source, attention_size); without attention the last dimension is empty."""
     mask: Tensor
     """bool (batch, source), True on real pieces."""
+    last_states: Tensor
+    """float (batch, states): each direction's state after the last piece that it read."""
 
     def select(self, items: Tensor) -> "SourceMemory":
         """Keep the given sources, int64 (kept), in that order."""
-        return SourceMemory(self.annotations[items], self.projected_annotations[items], self.mask[items])
+        parts = (self.annotations, self.projected_annotations, self.mask, self.last_states)
+        return SourceMemory(*(part[items] for part in parts))
 
 
 @dataclass(frozen=True)
@@ -57,25 +63,46 @@ class DecoderState:
         return self.num_steps
 
 
+def reversed_order(mask: Tensor) -> Tensor:
+    """Return the places of real pieces from the last to the first; padding keeps its place.
+
+    Args:
+        mask: bool (batch, source), True on real pieces; padding only at the end.
+
+    Returns:
+        int64 (batch, source).
+    """
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return torch.where(mask, mask.sum(dim=1, keepdim=True) - 1 - places, places)
+
+
 class AttentionNmtDecoder(nn.Module):
     """Reads the last piece, looks back at the source, and prepares the next piece's distribution."""
 
     def __init__(self, config: AttentionNmtConfig):
         super().__init__()
-        annotation_size = 2 * config.encoder_hidden_size
-        self.queries_previous_state = config.attention_query == "previous_state"
+        directions = 2 if config.bidirectional_encoder else 1
+        annotation_size = directions * config.encoder_hidden_size
+        attends = config.attention_type == "additive"
+        self.encoder_hidden_size = config.encoder_hidden_size
+        self.reverse_source = config.reverse_source
+        self.queries_previous_state = attends and config.attention_query == "previous_state"
+        self.feeds_context = self.queries_previous_state or not attends
         self.input_feeding = config.input_feeding
         self.uses_maxout = config.readout_activation == "maxout"
         self.readout_size = config.embedding_size
 
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.initial_projection = nn.Linear(config.encoder_hidden_size, config.decoder_hidden_size)
-        self.attention = AdditiveAttention(config.decoder_hidden_size, annotation_size, config.attention_size)
+        seen_first = config.encoder_hidden_size if attends else annotation_size
+        self.initial_projection = nn.Linear(seen_first, config.decoder_hidden_size)
+        self.attention = None
+        if attends:
+            self.attention = AdditiveAttention(config.decoder_hidden_size, annotation_size, config.attention_size)
         self.cells = RecurrentCells(
             config.cell_type,
             config.embedding_size
-            + (annotation_size if self.queries_previous_state else 0)
+            + (annotation_size if self.feeds_context else 0)
             + (self.readout_size if self.input_feeding else 0),
             config.decoder_hidden_size,
             config.decoder_layers,
@@ -95,16 +122,30 @@ class AttentionNmtDecoder(nn.Module):
         """Compute once for a source what every step needs of it.
 
         Args:
-            annotations: float (batch, source, 2 * encoder_hidden_size).
+            annotations: float (batch, source, states).
             mask: bool (batch, source), True on real pieces.
         """
-        return SourceMemory(annotations, self.attention.project_keys(annotations), mask)
+        projected = annotations[..., :0] if self.attention is None else self.attention.project_keys(annotations)
+        return SourceMemory(annotations, projected, mask, self._last_states(annotations, mask))
+
+    def _last_states(self, annotations: Tensor, mask: Tensor) -> Tensor:
+        """Return each direction's state after the last piece that it read, float (batch, states)."""
+        at_beginning = annotations[:, 0]
+        at_end = annotations[torch.arange(len(mask), device=mask.device), mask.sum(dim=1) - 1]
+        forward, backward = (at_beginning, at_end) if self.reverse_source else (at_end, at_beginning)
+        size = self.encoder_hidden_size
+        return torch.cat([forward[:, :size], backward[:, size:]], dim=-1)
 
     def initial_state(self, memory: SourceMemory) -> DecoderState:
-        """Start from the backward state at the first piece: s_0 = tanh(W_s h_1) (appendix A.2.2)."""
-        hidden_size = memory.annotations.shape[-1] // 2
-        backward_first = memory.annotations[:, 0, hidden_size:]
-        hidden = torch.tanh(self.initial_projection(backward_first))
+        """Start from what the encoder ends with.
+
+        With attention that is the backward state at the first piece, s_0 = tanh(W_s h_1) (appendix A.2.2); without it
+        both directions' states.
+        """
+        seen = memory.last_states
+        if self.attention is not None:
+            seen = seen[:, -self.encoder_hidden_size :]
+        hidden = torch.tanh(self.initial_projection(seen))
         readout = hidden.new_zeros(hidden.shape[0], self.readout_size)
         return DecoderState(self.cells.initial_state(hidden), readout)
 
@@ -118,17 +159,17 @@ class AttentionNmtDecoder(nn.Module):
 
         Returns:
             The state after the step, whose `readout` scores the next piece, and the attention,
-            float (rows, source).
+            float (rows, source): all 0 without attention.
         """
         inputs = [embedded]
-        if self.queries_previous_state:
-            context, weights = self._attend(state.recurrent, memory)
+        if self.feeds_context:
+            context, weights = self._attend(state.recurrent.hidden[-1], memory)
             inputs.append(context)
         if self.input_feeding:
             inputs.append(state.readout)
         recurrent = self.cells(torch.cat(inputs, dim=-1), state.recurrent)
-        if not self.queries_previous_state:
-            context, weights = self._attend(recurrent, memory)
+        if not self.feeds_context:
+            context, weights = self._attend(recurrent.hidden[-1], memory)
         # Appendix A.2.2: with the 2014 order the read-out, too, sees the state before the step.
         seen = state.recurrent if self.queries_previous_state else recurrent
         readout = self._read_out(torch.cat([seen.hidden[-1], embedded, context], dim=-1))
@@ -153,17 +194,23 @@ class AttentionNmtDecoder(nn.Module):
             The state after the last piece; the read-outs, float (batch, target, embedding_size); and the attention,
             float (batch, target, source).
         """
-        outputs, recurrent = self.cells.unroll(embedded, state.recurrent)
-        context, weights = self.attention(
-            outputs.flatten(0, 1), memory.annotations, memory.projected_annotations, memory.mask
-        )
-        shape = outputs.shape[:2]
+        shape, inputs = embedded.shape[:2], embedded
+        if self.feeds_context:  # it is fixed, whatever the query
+            context, weights = self._attend(embedded.flatten(0, 1), memory)
+            inputs = torch.cat([embedded, context.unflatten(0, shape)], dim=-1)
+        outputs, recurrent = self.cells.unroll(inputs, state.recurrent)
+        if not self.feeds_context:
+            context, weights = self._attend(outputs.flatten(0, 1), memory)
         readouts = self._read_out(torch.cat([outputs, embedded, context.unflatten(0, shape)], dim=-1))
         after = DecoderState(recurrent, readouts[:, -1], state.num_steps + shape[1])
         return after, readouts, weights.unflatten(0, shape)
 
-    def _attend(self, recurrent: RecurrentState, memory: SourceMemory) -> tuple[Tensor, Tensor]:
-        return self.attention(recurrent.hidden[-1], memory.annotations, memory.projected_annotations, memory.mask)
+    def _attend(self, queries: Tensor, memory: SourceMemory) -> tuple[Tensor, Tensor]:
+        """Return the context of each row, float (rows, states), and its weights, float (rows, source)."""
+        if self.attention is not None:
+            return self.attention(queries, memory.annotations, memory.projected_annotations, memory.mask)
+        context = memory.last_states.repeat_interleave(len(queries) // len(memory.mask), dim=0)
+        return context, context.new_zeros(len(queries), memory.mask.shape[1])
 
     def _read_out(self, inputs: Tensor) -> Tensor:
         projected = self.readout_projection(inputs)

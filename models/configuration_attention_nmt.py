@@ -13,7 +13,9 @@ class AttentionNmtConfig(PreTrainedConfig):
     The defaults are the network that we train: the attention is queried with the new state, and the
     state is fed with the last read-out (Luong et al. 2015, section 3.3). The network of the 2014
     paper, appendix A, is `attention_query="previous_state"`, `input_feeding=False`,
-    `readout_activation="maxout"`, `tie_word_embeddings=False`.
+    `readout_activation="maxout"`, `tie_word_embeddings=False`. The networks before it, without attention, are
+    `attention_type="none"`, `bidirectional_encoder=False` (Cho et al. 2014, arXiv:1406.1078), and with
+    `reverse_source=True` that of Sutskever, Vinyals and Le 2014 (arXiv:1409.3215).
     """
 
     model_type = "attention_nmt"
@@ -32,8 +34,15 @@ class AttentionNmtConfig(PreTrainedConfig):
     """Width of an embedded piece; also of the read-out."""
     encoder_hidden_size: int = 256
     """Units of the encoder, in each direction."""
+    bidirectional_encoder: bool = True
+    """Whether the encoder also reads from the source's end to its beginning."""
+    reverse_source: bool = False
+    """Whether the encoder reads the source's pieces in reverse (Sutskever et al. 2014, section 3.3). Without attention
+    a bidirectional encoder gains nothing by it: it reads both ways anyhow."""
     decoder_hidden_size: int = 256
     """Units of the decoder."""
+    attention_type: str = "additive"
+    """"additive", or "none": every step reads the same context, the encoder's last states."""
     attention_size: int = 256
     """Units of the alignment model's hidden layer (n' in the paper)."""
     encoder_layers: int = 1
@@ -70,6 +79,7 @@ class AttentionNmtConfig(PreTrainedConfig):
     def validate_architecture(self) -> None:
         """Refuse what the modelling code cannot build."""
         check_choice("cell_type", self.cell_type, ("gru", "lstm"))
+        check_choice("attention_type", self.attention_type, ("additive", "none"))
         check_choice("attention_query", self.attention_query, ("previous_state", "current_state"))
         check_choice("readout_activation", self.readout_activation, ("tanh", "maxout"))
         for direction in self.directions or ():

@@ -85,7 +85,8 @@ class Hypothesis:
     token_log_probabilities: list[float]
     """Natural logarithms, one for each token."""
     attention: Tensor
-    """float (tokens, source), on the CPU, the input's padding cut off; rows sum to 1."""
+    """float (tokens, source), on the CPU, the input's padding cut off; rows sum to 1, or are all 0 of a network without
+    attention."""
     score: float
     """What the hypotheses are ranked by."""
     score_parts: dict[str, float]

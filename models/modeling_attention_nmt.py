@@ -3,6 +3,8 @@
 References:
     Bahdanau, Cho and Bengio 2014 (arXiv:1409.0473), section 3 and appendix A.
     Input feeding: Luong, Pham and Manning 2015 (arXiv:1508.04025), section 3.3.
+    Without attention: Cho et al. 2014 (arXiv:1406.1078); the source reversed: Sutskever, Vinyals and Le 2014
+    (arXiv:1409.3215), section 3.3.
 
 Names of dimensions in this file:
     batch       sentences, padded to the longest
@@ -12,6 +14,7 @@ Names of dimensions in this file:
     vocabulary  pieces of the joint vocabulary
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +24,36 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from .attention_decoder import AttentionNmtDecoder, DecoderState, SourceMemory
+from .attention_decoder import AttentionNmtDecoder, DecoderState, SourceMemory, reversed_order
 from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
 from .decoding import DecodingOptions, Hypothesis
+from .ensemble_attention_nmt import AttentionNmtEnsemble
 from .onnx_attention_nmt import OnnxAttentionNmt
 from .onnx_runtime import GraphsMixin
-from .recurrent import BidirectionalEncoder
+from .recurrent import RecurrentEncoder
 from .recurrent_generation import RecurrentGenerationMixin
 from .target_scoring import score_targets
 from .token_stepper import TorchStepper
 
 
 class AttentionNmtEncoder(nn.Module):
-    """Annotates every source piece with the states of a bidirectional recurrent network."""
+    """Annotates every source piece with the states of a recurrent network, mostly a bidirectional one."""
 
     main_input_name = "input_ids"
 
     def __init__(self, config: AttentionNmtConfig):
         super().__init__()
+        self.reverse_source = config.reverse_source
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.recurrent = BidirectionalEncoder(
+        self.recurrent = RecurrentEncoder(
             config.cell_type,
             config.embedding_size,
             config.encoder_hidden_size,
             config.encoder_layers,
             config.encoder_dropout,
+            config.bidirectional_encoder,
         )
         self.annotation_dropout = nn.Dropout(config.encoder_dropout)
 
@@ -69,11 +75,20 @@ class AttentionNmtEncoder(nn.Module):
             return_dict: always True; named by `generate`.
 
         Returns:
-            `last_hidden_state`: float (batch, source, 2 * encoder_hidden_size), 0 on padding.
+            `last_hidden_state`: float (batch, source, directions * encoder_hidden_size), 0 on padding; in the order of
+            `input_ids`, whichever way they were read.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        if not self.reverse_source:
+            return BaseModelOutput(last_hidden_state=self._annotate(input_ids, mask.bool()))
+        order = reversed_order(mask.bool())
+        annotations = self._annotate(input_ids.gather(1, order), mask.bool())
+        # What is reversed twice is as it was: from here on everything is in the reader's order.
+        return BaseModelOutput(last_hidden_state=annotations.take_along_dim(order.unsqueeze(2), dim=1))
+
+    def _annotate(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         embedded = self.embedding_dropout(self.embedding(input_ids))
-        return BaseModelOutput(last_hidden_state=self.annotation_dropout(self.recurrent(embedded, mask.bool())))
+        return self.annotation_dropout(self.recurrent(embedded, mask))
 
 
 class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin):
@@ -151,7 +166,7 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
         Returns:
             `logits`: float (batch, target, vocabulary). `loss`: scalar, nats per piece, or None;
             label smoothing applies in training only. `cross_attentions`: one tensor,
-            float (batch, target, source).
+            float (batch, target, source); None without attention.
         """
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask)
@@ -172,7 +187,7 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
             loss=None if labels is None else self._loss(logits, labels),
             logits=logits,
             past_key_values=state if use_cache else None,
-            cross_attentions=(attention,),
+            cross_attentions=(attention,) if self.attends else None,
             encoder_last_hidden_state=annotations,
         )
 
@@ -209,7 +224,7 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
             For each source `num_return_sequences` hypotheses, best first.
         """
         options = DecodingOptions.with_defaults(self.generation_config, **options)
-        stepper = self._stepper(input_ids, attention_mask)
+        stepper = self.stepper(input_ids, attention_mask)
         return beam_search(stepper, attention_mask.bool(), options, self.config)
 
     @torch.inference_mode()
@@ -225,14 +240,23 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
             **options: the penalties among `DecodingOptions`; `generation_config` has the others.
         """
         options = DecodingOptions.with_defaults(self.generation_config, **options)
-        stepper = self._stepper(input_ids, attention_mask)
+        stepper = self.stepper(input_ids, attention_mask)
         return score_targets(stepper, attention_mask.bool(), target_ids, options, self.config)
 
     def compile_for_cpu(self, folder: Path, precision: str) -> OnnxAttentionNmt:
         """Return what answers as this model does, from the graphs in its checkpoint's folder; see there."""
         return OnnxAttentionNmt(self, folder, precision)
 
-    def _stepper(self, input_ids: Tensor, attention_mask: Tensor) -> TorchStepper:
+    @property
+    def attends(self) -> bool:
+        """Whether it has an attention, so that its answers have an alignment."""
+        return self.decoder.attention is not None
+
+    def join(self, others: Sequence[PreTrainedModel]) -> AttentionNmtEnsemble:
+        """Return what answers as this model and others do together."""
+        return AttentionNmtEnsemble([self, *others])
+
+    def stepper(self, input_ids: Tensor, attention_mask: Tensor) -> TorchStepper:
         """Read the sources and stand before the first piece, with one row for each."""
         memory = self.decoder.prepare(self.encoder(input_ids, attention_mask)[0], attention_mask.bool())
 

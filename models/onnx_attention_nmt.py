@@ -38,6 +38,8 @@ class OnnxAttentionNmt(OnnxNetwork):
     """Translates as `AttentionNmtForConditionalGeneration` does."""
 
     files = ("encoder.onnx", "step-{precision}.onnx")
+    attends = True
+    """Networks without attention have no graphs."""
 
     def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
         """Load the graphs, as `OnnxNetwork` says."""

@@ -15,13 +15,21 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
-class BidirectionalEncoder(nn.Module):
-    """One or more bidirectional recurrent layers; padding is never read.
+class RecurrentEncoder(nn.Module):
+    """One or more recurrent layers, mostly bidirectional; padding is never read.
 
     Source: Schuster and Paliwal 1997; Bahdanau, Cho and Bengio 2014, section 3.2.
     """
 
-    def __init__(self, cell_type: str, input_size: int, hidden_size: int, num_layers: int, dropout: float):
+    def __init__(
+        self,
+        cell_type: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+        bidirectional: bool = True,
+    ):
         super().__init__()
         layer_class = {"gru": nn.GRU, "lstm": nn.LSTM}[cell_type]
         self.layers = layer_class(
@@ -29,19 +37,19 @@ class BidirectionalEncoder(nn.Module):
             hidden_size,
             num_layers,
             batch_first=True,
-            bidirectional=True,
+            bidirectional=bidirectional,
             dropout=dropout if num_layers > 1 else 0.0,
         )
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        """Annotate every step with both directions' states.
+        """Annotate every step with the states of each direction.
 
         Args:
             inputs: float (batch, time, features).
             mask: bool (batch, time), True on real steps; padding only at the end, no empty row.
 
         Returns:
-            float (batch, time, 2 * hidden): forward state, then backward state; 0 on padding.
+            float (batch, time, directions * hidden): forward state, then backward state; 0 on padding.
         """
         if bool(mask.all()):  # nothing to skip: the fused call is several times faster than a packed one
             return self.layers(inputs)[0]

@@ -9,10 +9,13 @@ Names of dimensions in this file:
     source      positions that the attention weighs
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .decoding import DecoderState, Memory, StepFunction
 
@@ -76,20 +79,60 @@ class TorchStepper:
         self, tokens: np.ndarray, rows: np.ndarray | None, scores: np.ndarray, count: int, forbidden: np.ndarray | None
     ) -> Candidates:
         """Read one token in every row, as `TokenStepper` says."""
+        logits, attention = self.read(tokens, rows)
+        return _best(logits.log_softmax(dim=-1), attention, scores, count, forbidden)
+
+    def read(self, tokens: np.ndarray, rows: np.ndarray | None) -> tuple[Tensor, Tensor]:
+        """Read one token in every row; return logits, float (rows, vocabulary), and attention, float (rows, source)."""
         if rows is not None:
             self.state = self.state.select(torch.from_numpy(rows).to(self.device))
         logits, self.state, attention = self.step(torch.from_numpy(tokens).to(self.device), self.state, self.memory)
-        log_probabilities = logits.log_softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-        if forbidden is not None:
-            log_probabilities = log_probabilities + torch.from_numpy(forbidden).to(self.device)
-        before = torch.from_numpy(scores).to(log_probabilities).unsqueeze(-1)
-        vocab_size = log_probabilities.shape[1]
-        totals = (log_probabilities.view(*scores.shape, vocab_size) + before).flatten(1)
-        best, places = totals.topk(min(count, totals.shape[1]), dim=1)
-        chosen = log_probabilities.view(len(scores), -1).gather(1, places)
-        found = (best, chosen, places % vocab_size, places // vocab_size, attention.float())
-        return Candidates(*(tensor.cpu().numpy() for tensor in found))
+        return logits if logits.dtype == torch.float64 else logits.float(), attention.float()
 
     def keep(self, items: np.ndarray) -> None:
         """Go on with some of the inputs, as `TokenStepper` says."""
         self.memory = self.memory.select(torch.from_numpy(items).to(self.device))
+
+
+class EnsembleStepper:
+    """Several networks that read the same tokens; the probability of the next one is the mean of theirs."""
+
+    def __init__(self, members: Sequence[TorchStepper], num_attending: int):
+        """Begin.
+
+        Args:
+            members: the networks before the first token, on one device.
+            num_attending: how many have an attention; the others' weights are all 0, and do not count in the mean.
+        """
+        self.members = members
+        self.num_attending = num_attending
+
+    def advance(
+        self, tokens: np.ndarray, rows: np.ndarray | None, scores: np.ndarray, count: int, forbidden: np.ndarray | None
+    ) -> Candidates:
+        """Read one token in every row, as `TokenStepper` says."""
+        read = [member.read(tokens, rows) for member in self.members]
+        every = torch.stack([logits.log_softmax(dim=-1) for logits, _ in read])
+        log_probabilities = every.logsumexp(dim=0) - math.log(len(self.members))
+        attention = torch.stack([attention for _, attention in read]).sum(dim=0) / max(1, self.num_attending)
+        return _best(log_probabilities, attention, scores, count, forbidden)
+
+    def keep(self, items: np.ndarray) -> None:
+        """Go on with some of the inputs, as `TokenStepper` says."""
+        for member in self.members:
+            member.keep(items)
+
+
+def _best(
+    log_probabilities: Tensor, attention: Tensor, scores: np.ndarray, count: int, forbidden: np.ndarray | None
+) -> Candidates:
+    """Name the best continuations of each input; what is forbidden keeps its share of the probability."""
+    if forbidden is not None:
+        log_probabilities = log_probabilities + torch.from_numpy(forbidden).to(log_probabilities.device)
+    vocab_size = log_probabilities.shape[1]
+    before = torch.from_numpy(scores).to(log_probabilities).unsqueeze(-1)
+    totals = (log_probabilities.view(*scores.shape, vocab_size) + before).flatten(1)
+    best, places = totals.topk(min(count, totals.shape[1]), dim=1)
+    chosen = log_probabilities.view(len(scores), -1).gather(1, places)
+    found = (best, chosen, places % vocab_size, places // vocab_size, attention)
+    return Candidates(*(tensor.cpu().numpy() for tensor in found))

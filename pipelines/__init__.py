@@ -44,21 +44,49 @@ def pipeline(*args: Any, **kwargs: Any) -> transformers.Pipeline:
     """Build a pipeline as transformers.pipeline does; our tasks need no model and no trust.
 
     Without a model the task's shipped checkpoint is taken, from the disk. A model may be a folder, a shipped
-    checkpoint's name, or a repository on the Hub (with `revision`).
+    checkpoint's name, or a repository on the Hub (with `revision`). A list of them is an ensemble.
 
     Raises:
-        CheckpointError: for a checkpoint that is missing or damaged.
+        CheckpointError: for a checkpoint that is missing or damaged, or does not fit the others of its ensemble.
     """
     with _LOADING:
-        return _load(*args, **kwargs)
+        arguments = inspect.signature(transformers.pipeline).bind_partial(*args, **kwargs).arguments
+        options = arguments.pop("kwargs", {})
+        if isinstance(arguments.get("model"), (list, tuple)):
+            return _load_ensemble(arguments, options)
+        return _load(arguments, options)
 
 
-def _load(*args: Any, **kwargs: Any) -> transformers.Pipeline:
-    arguments = inspect.signature(transformers.pipeline).bind_partial(*args, **kwargs).arguments
-    options = arguments.pop("kwargs", {})
+def _load_ensemble(arguments: dict[str, Any], options: dict[str, Any]) -> transformers.Pipeline:
+    """Build the first model's pipeline, which answers as all of them do together."""
+    runtime = options.get("runtime", "auto")
+    if runtime not in ("auto", "torch"):
+        raise ValueError(f"runtime {runtime!r}: an ensemble runs in PyTorch; use 'torch'.")
+    names = _member_names(arguments)
+    first, *others = [_load(arguments | {"model": name}, options | {"runtime": "torch"}) for name in names]
+    try:
+        first.join(others)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    return first
+
+
+def _member_names(arguments: dict[str, Any]) -> list[str]:
+    names = arguments["model"]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"model must be a name or a list of names; got {names!r}.")
+    if arguments.get("revision") is not None:
+        raise ValueError("revision is of one repository; an ensemble's members are named without, such as folders.")
+    if _task(arguments | {"model": names[0]}) is None:
+        raise ValueError(f"Only this project's tasks take several models: {', '.join(TASKS)}.")
+    return list(names)
+
+
+def _load(arguments: dict[str, Any], options: dict[str, Any]) -> transformers.Pipeline:
+    arguments = dict(arguments)
     task, model = _task(arguments), arguments.get("model")
     if task is None:
-        return transformers.pipeline(*args, **kwargs)
+        return transformers.pipeline(**arguments, **options)
     if model is None or isinstance(model, str):
         folder = hub.find(model or task.default_checkpoint, arguments.pop("revision", None))
         family = hub.check(folder)

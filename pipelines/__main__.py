@@ -19,7 +19,11 @@ def parser(task_name: str) -> argparse.ArgumentParser:
 
     commands = argparse.ArgumentParser(prog=f"python -m pipelines {task_name}", description=__doc__)
     commands.add_argument("inputs", nargs="+", help="inputs; each is answered")
-    commands.add_argument("--model", help="folder, shipped checkpoint or repository on the Hub")
+    commands.add_argument(
+        "--model",
+        action="append",
+        help="folder, shipped checkpoint or repository on the Hub; written several times: an ensemble",
+    )
     commands.add_argument("--revision", help="of the repository")
     commands.add_argument("--device", help='such as "cpu" or "cuda:0"')
     commands.add_argument("--batch-size", type=int, help="inputs that go through the network together")
@@ -47,6 +51,8 @@ def main(arguments: list[str]) -> int:
     from . import CheckpointError, InputError, pipeline, pipeline_class
 
     loading = {name: options.pop(name) for name in ("model", "revision", "device")}
+    if loading["model"] is not None and len(loading["model"]) == 1:
+        (loading["model"],) = loading["model"]
     try:
         inputs = [pipeline_class(TASKS[arguments[0]]).read_argument(text) for text in options.pop("inputs")]
         pipe = pipeline(arguments[0], **{name: value for name, value in loading.items() if value is not None})

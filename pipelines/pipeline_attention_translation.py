@@ -1,5 +1,7 @@
 """Translation with its alignment: pipeline("attention-translation")."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +27,8 @@ class AttentionTranslationPipeline(EvidencePipeline):
     """Translates a sentence; returns hypotheses, best first: `translation_text` and `score`.
 
     With `return_evidence=True` each has `evidence`: `source_tokens` (S), `target_tokens` (T) and `attention`,
-    T lists of S weights that sum to 1; `token_log_probabilities` (T, nats); and `score_parts`.
+    T lists of S weights that sum to 1, or None of a network without attention; `token_log_probabilities` (T, nats);
+    and `score_parts`.
     """
 
     options = (
@@ -64,6 +67,17 @@ class AttentionTranslationPipeline(EvidencePipeline):
     example_input = "A dog runs."
     ignored_parameters = ("clean_up_tokenization_spaces", "truncation")
 
+    def join(self, others: Sequence["AttentionTranslationPipeline"]) -> None:
+        """Translate from now on as all their networks do together: with the mean of their probabilities."""
+        vocabulary = self.tokenizer.sp_model.serialized_model_proto()
+        for other in others:
+            if other.tokenizer.sp_model.serialized_model_proto() != vocabulary:
+                raise ValueError(
+                    "The members of an ensemble must have the same vocabulary, spm.model; "
+                    f"{Path(self.model.name_or_path).name} and {Path(other.model.name_or_path).name} have not."
+                )
+        self._ensemble = self.model.join([other.model for other in others])
+
     def check_input(self, item: Any) -> str:
         """Return a text in which the model knows at least one piece, or raise an InputError."""
         text = check_text(item, MAXIMUM_CHARACTERS)
@@ -85,6 +99,7 @@ class AttentionTranslationPipeline(EvidencePipeline):
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     def _forward(self, model_inputs: dict, target_prefix: str = "", **options: Any) -> dict:
+        self._check_coverage(options)
         options = fit_search_options(options, self.model.generation_config)
         if target_prefix.strip():
             options["prefix_ids"] = tuple(self._pieces(target_prefix))
@@ -109,6 +124,7 @@ class AttentionTranslationPipeline(EvidencePipeline):
             **options: the penalties `length_penalty`, `length_normalization` and `coverage_penalty`; the languages.
         """
         languages, penalties, _ = self._sanitize_parameters(**options)
+        self._check_coverage(penalties)
         source = self.preprocess(self.check_input(text), **languages)
         target = [*self._pieces(self.check_input(translation)), self.tokenizer.eos_token_id]
         source = {name: tensor.to(self.device) for name, tensor in source.items()}
@@ -124,11 +140,19 @@ class AttentionTranslationPipeline(EvidencePipeline):
             result["evidence"] = {
                 "source_tokens": self.tokenizer.convert_ids_to_tokens(source_ids),
                 "target_tokens": self.tokenizer.convert_ids_to_tokens(hypothesis.token_ids),
-                "attention": hypothesis.attention.tolist(),
+                "attention": hypothesis.attention.tolist() if self.network.attends else None,
                 "token_log_probabilities": hypothesis.token_log_probabilities,
             }
             result["score_parts"] = hypothesis.score_parts
         return result
+
+    def _check_coverage(self, options: dict[str, Any]) -> None:
+        if options.get("coverage_penalty") and not self.network.attends:
+            raise InputError(
+                "coverage_penalty weighs how much of the source was looked at; this model has no attention: leave it "
+                "out, or 0.",
+                field="coverage_penalty",
+            )
 
     def _pieces(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]

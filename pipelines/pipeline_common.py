@@ -160,9 +160,20 @@ class EvidencePipeline(Pipeline):
         """
         super().__init__(*args, **kwargs)
         self._compiled = compiled_network(self.model, runtime)
+        self._ensemble = None
+
+    def join(self, others: Sequence["EvidencePipeline"]) -> None:
+        """Answer from now on as all their networks do together, in PyTorch; they are on the same device.
+
+        Raises:
+            ValueError: where they do not fit together, or the family knows no ensembles.
+        """
+        raise ValueError(f"{type(self.model).__name__} has no ensembles: name one model.")
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
-        """Save all that is loaded, the graphs of the checkpoint too."""
+        """Save all that is loaded, the graphs of the checkpoint too; an ensemble is no checkpoint."""
+        if self._ensemble is not None:
+            raise ValueError("An ensemble cannot be saved as one checkpoint: save its members.")
         super().save_pretrained(save_directory, **kwargs)
         folder = graph_folder(self.model)
         if folder is not None:
@@ -170,7 +181,9 @@ class EvidencePipeline(Pipeline):
 
     @property
     def network(self) -> Any:
-        """What computes: the model, or on a CPU what was compiled from it."""
+        """What computes: the model, on a CPU what was compiled from it, or all models of an ensemble."""
+        if self._ensemble is not None:
+            return self._ensemble
         return self.model if self._compiled is None or self.model.device.type != "cpu" else self._compiled
 
     def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:

@@ -28,9 +28,18 @@ VARIANTS = [
     {"input_feeding": False, "tie_word_embeddings": False},
     {"input_feeding": False, "cell_type": "lstm", "decoder_layers": 2},
 ]
+COMPARED = [
+    {"attention_type": "none"},
+    {"attention_type": "none", "cell_type": "lstm", "encoder_layers": 2, **PAPER},
+    {"attention_type": "none", "reverse_source": True, "bidirectional_encoder": False, "input_feeding": False},
+    {"reverse_source": True, "cell_type": "lstm", "encoder_layers": 2, "decoder_layers": 2},
+    {"reverse_source": True, "input_feeding": False},
+    {"bidirectional_encoder": False},
+]
+"""Networks that are there to be compared with; they have no graphs."""
 
 
-@pytest.fixture(params=VARIANTS, ids=lambda options: ",".join(map(str, options.values())) or "default")
+@pytest.fixture(params=[*VARIANTS, *COMPARED], ids=lambda options: ",".join(map(str, options.values())) or "default")
 def model(request):
     return attention_nmt_model(**request.param)
 
@@ -126,6 +135,9 @@ def test_padded_equals_alone_whatever_the_padding_holds(model):
     for row, length in enumerate((3, 7)):
         alone = model(ids[row : row + 1, :length], labels=labels[row : row + 1, : length + 1])
         torch.testing.assert_close(together.logits[row, : length + 1], alone.logits[0], rtol=1e-4, atol=1e-5)
+        if model.config.attention_type == "none":
+            assert together.cross_attentions is None and alone.cross_attentions is None
+            continue
         attention = together.cross_attentions[0][row, : length + 1]
         torch.testing.assert_close(attention[:, :length], alone.cross_attentions[0][0], rtol=1e-4, atol=1e-5)
         assert attention[:, length:].abs().sum() == 0
@@ -202,7 +214,13 @@ def test_tied_embeddings_are_one_matrix_and_untied_three():
 
 
 @pytest.mark.parametrize(
-    "options", [{"cell_type": "elman"}, {"attention_query": "none"}, {"readout_activation": "relu"}]
+    "options",
+    [
+        {"cell_type": "elman"},
+        {"attention_query": "none"},
+        {"readout_activation": "relu"},
+        {"attention_type": "dot"},
+    ],
 )
 def test_a_configuration_that_cannot_be_built_is_refused(options):
     with pytest.raises(StrictDataclassError, match=next(iter(options))):
@@ -220,3 +238,101 @@ def test_two_requests_at_once_do_not_read_each_other(model):
     model.decoder.step(piece, states[1], memories[1])
     again, _ = model.decoder.step(piece, states[0], memories[0])
     torch.testing.assert_close(alone.readout, again.readout, rtol=0, atol=0)
+
+
+def lstm(weights, prefix, suffix, inputs):
+    """Run an LSTM over inputs, a step at a time; return its last state."""
+    of_input, of_hidden, bias, other = (
+        weights[f"{prefix}.{name}{suffix}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    state = memory = torch.zeros(of_hidden.shape[1]).double()
+    for values in inputs:
+        entering, keeping, candidate, leaving = (of_input @ values + of_hidden @ state + bias + other).chunk(4)
+        memory = torch.sigmoid(keeping) * memory + torch.sigmoid(entering) * torch.tanh(candidate)
+        state = torch.sigmoid(leaving) * torch.tanh(memory)
+    return state
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_without_attention_every_step_reads_what_the_encoder_ends_with(bidirectional, reverse):
+    options = {"input_feeding": False, "bidirectional_encoder": bidirectional, "reverse_source": reverse}
+    model = attention_nmt_model(attention_type="none", cell_type="lstm", **options).double()
+    source, target = [5, 9, 30, 2], [8, 41, 17, 2]
+    weights = model.state_dict()
+    embedded = [weights["encoder.embedding.weight"][piece] for piece in source]
+    read = embedded[::-1] if reverse else embedded
+    ends = [lstm(weights, "encoder.recurrent.layers", "_l0", read)]
+    if bidirectional:
+        ends.append(lstm(weights, "encoder.recurrent.layers", "_l0_reverse", read[::-1]))
+    context = torch.cat(ends)
+
+    memory = torch.zeros(7).double()
+    state = torch.tanh(
+        weights["decoder.initial_projection.weight"] @ context + weights["decoder.initial_projection.bias"]
+    )
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    of_input, of_hidden, bias, other = (weights[f"decoder.cells.cells.0.{name}"] for name in names)
+    for step, last in enumerate([model.config.decoder_start_token_id, *target[:-1]]):
+        y = weights["decoder.embedding.weight"][last]
+        gates = of_input @ torch.cat([y, context]) + of_hidden @ state + bias + other
+        entering, keeping, candidate, leaving = gates.chunk(4)
+        memory = torch.sigmoid(keeping) * memory + torch.sigmoid(entering) * torch.tanh(candidate)
+        state = torch.sigmoid(leaving) * torch.tanh(memory)
+        seen = torch.cat([state, y, context])
+        readout = torch.tanh(
+            weights["decoder.readout_projection.weight"] @ seen + weights["decoder.readout_projection.bias"]
+        )
+        expected = weights["output_projection.weight"] @ readout + weights["output_projection.bias"]
+        found = model(torch.tensor([source]), labels=torch.tensor([target])).logits[0, step]
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"attention_type": "none"}, {"bidirectional_encoder": False}], ids=str)
+def test_a_reversed_source_is_the_ids_reversed_by_hand_and_told_in_the_readers_order(options):
+    reverses, plain = (attention_nmt_model(reverse_source=reverse, **options).double() for reverse in (True, False))
+    ids, mask, labels = batch(3, 7)
+    by_hand = ids.clone()
+    for row, length in enumerate((3, 7)):
+        by_hand[row, :length] = ids[row, :length].flip(0)
+    found, expected = reverses(ids, mask, labels=labels), plain(by_hand, mask, labels=labels)
+    torch.testing.assert_close(found.logits, expected.logits)
+    torch.testing.assert_close(found.loss, expected.loss)
+
+    search = {"num_beams": 3, "num_return_sequences": 3, "max_new_tokens": 6}
+    ours, theirs = reverses.translate(ids, mask, **search), plain.translate(by_hand, mask, **search)
+    for one, other in zip(itertools.chain(*ours), itertools.chain(*theirs), strict=True):
+        assert one.token_ids == other.token_ids
+        torch.testing.assert_close(one.attention, other.attention.flip(1))
+
+
+def test_a_network_without_attention_translates_and_its_hypotheses_have_no_alignment():
+    model = attention_nmt_model(attention_type="none")
+    ids, mask, _ = batch(3, 7)
+    for length, hypotheses in zip((3, 7), model.translate(ids, mask, num_beams=3, max_new_tokens=6), strict=True):
+        assert hypotheses[0].attention.shape == (len(hypotheses[0].token_ids), length)
+        assert not hypotheses[0].attention.any()
+    assert not model.attends and attention_nmt_model().attends
+    assert model.num_parameters() < attention_nmt_model(attention_query="previous_state").num_parameters()
+
+
+def test_without_attention_a_bidirectional_encoder_gains_nothing_from_a_reversed_source():
+    """Reversing only lets its two directions change places, which other weights undo."""
+    options = {"attention_type": "none", "input_feeding": False}
+    plain, reverses = (attention_nmt_model(reverse_source=reverse, **options).double() for reverse in (False, True))
+    weights, config = plain.state_dict(), plain.config
+    places = {"decoder.initial_projection.weight": 0, "decoder.cells.cells.0.weight_ih": config.embedding_size}
+    places["decoder.readout_projection.weight"] = config.decoder_hidden_size + config.embedding_size
+    changed = {}
+    for name, weight in weights.items():
+        if name.startswith("encoder.recurrent"):
+            other = name.removesuffix("_reverse") if name.endswith("_reverse") else f"{name}_reverse"
+            changed[name] = weights[other]
+        elif name in places:
+            before, forward, backward = weight.split([places[name], 5, 5], dim=1)
+            changed[name] = torch.cat([before, backward, forward], dim=1)
+        else:
+            changed[name] = weight
+    reverses.load_state_dict(changed)
+    ids, mask, labels = batch(3, 7)
+    torch.testing.assert_close(reverses(ids, mask, labels=labels).logits, plain(ids, mask, labels=labels).logits)

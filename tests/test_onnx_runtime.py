@@ -64,6 +64,10 @@ class TestTranslation:
             wanted = search | {"max_new_tokens": 9}
             assert_same_hypotheses(network.translate(ids, mask, **wanted), model.translate(ids, mask, **wanted))
 
+    @pytest.mark.parametrize("options", nmt.COMPARED, **NAMES)
+    def test_networks_to_compare_with_have_no_graphs(self, options):
+        assert build_graphs(TASKS["attention-translation"], attention_nmt_model(**options).config) == {}
+
     @pytest.mark.parametrize("search", SEARCHES, **NAMES)
     def test_every_option_means_the_same(self, search, tmp_path):
         model, (ids, mask, _) = attention_nmt_model(), nmt.batch(6, 2)

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from models.recurrent import BidirectionalEncoder, RecurrentCells
+from models.recurrent import RecurrentCells, RecurrentEncoder
 
 
 @pytest.mark.parametrize("cell_type", ["gru", "lstm"])
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_padded_equals_alone_whatever_the_padding_holds(cell_type, num_layers):
     torch.manual_seed(0)
-    encoder = BidirectionalEncoder(cell_type, 3, 4, num_layers, dropout=0.0).eval()
+    encoder = RecurrentEncoder(cell_type, 3, 4, num_layers, dropout=0.0).eval()
     short, long = torch.randn(2, 3), torch.randn(5, 3)
     inputs = torch.full((2, 5, 3), float("nan"))
     inputs[0, :2], inputs[1] = short, long
@@ -25,7 +25,7 @@ def test_padded_equals_alone_whatever_the_padding_holds(cell_type, num_layers):
 
 
 def test_padding_at_the_front_is_refused():
-    encoder = BidirectionalEncoder("gru", 3, 4, 1, dropout=0.0)
+    encoder = RecurrentEncoder("gru", 3, 4, 1, dropout=0.0)
     with pytest.raises(ValueError, match="padding belongs at the end"):
         encoder(torch.randn(1, 3, 3), torch.tensor([[False, True, True]]))
 

@@ -90,6 +90,17 @@ def test_it_answers(trained):
     assert pipe.model.config.target_language == "de"
 
 
+def test_networks_to_compare_with_are_trained_by_their_options_alone(published, tmp_path):
+    shape = {"attention_type": "none", "bidirectional_encoder": False, "reverse_source": True}
+    kept = {"evaluations_per_epoch": 2, "checkpoints_kept": 4}
+    command.main(["attention-translation", *arguments(published, tmp_path / "run", epochs=2, **shape, **kept)])
+    assert len(list((tmp_path / "run").glob("checkpoint-*"))) == 4
+    pipe = pipeline(model=str(tmp_path / "run"), device="cpu")
+    assert {name: getattr(pipe.model.config, name) for name in shape} == shape
+    assert pipe.network is pipe.model and not (tmp_path / "run" / "onnx").exists()
+    assert isinstance(pipe("A dog runs.")[0]["translation_text"], str)
+
+
 def test_the_card_is_valid_and_says_what_was_measured(trained):
     card = ModelCard.load(trained / "README.md")
     measured = json.loads((trained / "evaluation.json").read_text())

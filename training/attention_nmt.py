@@ -48,6 +48,11 @@ class Recipe(CommonRecipe):
     embedding_size: int = 256
     encoder_hidden_size: int = 256
     decoder_hidden_size: int = 256
+    attention_type: str = "additive"
+    """"additive", or "none": the decoder reads the encoder's last states at every step, and nothing else."""
+    bidirectional_encoder: bool = True
+    reverse_source: bool = False
+    """Whether the encoder reads the source's pieces in reverse."""
     attention_size: int = 256
     encoder_layers: int = 1
     decoder_layers: int = 1

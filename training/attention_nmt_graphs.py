@@ -17,7 +17,9 @@ from .onnx_graph import Graph, lstm_update
 
 
 def build_graphs(config: AttentionNmtConfig) -> dict[str, Graph]:
-    """Return the graphs of a checkpoint by their files' names."""
+    """Return the graphs of a checkpoint by their files' names; none of networks that are there to be compared with."""
+    if config.attention_type == "none" or config.reverse_source or not config.bidirectional_encoder:
+        return {}
     return {
         "encoder.onnx": _encoder(config),
         "step-float32.onnx": _step(config, quantized=False),

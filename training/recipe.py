@@ -40,6 +40,8 @@ class Recipe:
     seed: int = 1
     evaluations_per_epoch: int = 1
     """How often in an epoch the model is measured and saved; more where an epoch takes hours."""
+    checkpoints_kept: int = 2
+    """How many checkpoints stay in `output`, the best one among them; `python -m training.average` averages them."""
     resume: bool = False
     """Continue from the newest checkpoint in `output`."""
     log_to: str = "tensorboard"
@@ -145,7 +147,7 @@ def training_arguments(recipe: Recipe, metric: str, greater_is_better: bool) -> 
         save_strategy=rhythm,
         eval_steps=steps,
         save_steps=steps or 500,
-        save_total_limit=2,
+        save_total_limit=recipe.checkpoints_kept,
         metric_for_best_model=metric,
         greater_is_better=greater_is_better,
         logging_steps=100,
