@@ -14,6 +14,7 @@ Names of dimensions in this file:
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import AdditiveAttention
@@ -35,6 +36,15 @@ class SourceMemory:
     def select(self, items: Tensor) -> "SourceMemory":
         """Keep the given sources, int64 (kept), in that order."""
         return SourceMemory(self.annotations[items], self.projected_annotations[items], self.mask[items])
+
+    def padded(self, mask: Tensor, multiple: int) -> tuple["SourceMemory", Tensor]:
+        """Lengthen sources, as `Memory` says."""
+        missing = -mask.shape[1] % multiple
+        annotations, projected = (
+            F.pad(values, (0, 0, 0, missing)) for values in (self.annotations, self.projected_annotations)
+        )
+        mask = F.pad(mask, (0, missing))
+        return SourceMemory(annotations, projected, mask), mask
 
 
 @dataclass(frozen=True)

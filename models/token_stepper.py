@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .decoding import DecoderState, Memory, StepFunction
 
@@ -72,14 +73,27 @@ class TorchStepper:
         if rows is not None:
             self.state = self.state.select(torch.from_numpy(rows).to(self.device))
         logits, self.state, attention = self.step(torch.from_numpy(tokens).to(self.device), self.state, self.memory)
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        normaliser = logits.logsumexp(dim=-1, keepdim=True)
-        if forbidden is not None:
-            logits = logits + torch.from_numpy(forbidden).to(self.device)
-        best, token_ids = logits.topk(count, dim=-1)
-        found = (best - normaliser, token_ids, attention.float())
+        forbidden = None if forbidden is None else torch.from_numpy(forbidden).to(self.device)
+        found = (*best_tokens(logits, count, forbidden), attention.float())
         return Candidates(*(tensor.cpu().numpy() for tensor in found))
 
     def keep(self, items: np.ndarray) -> None:
         """Go on with some of the inputs, as `TokenStepper` says."""
         self.memory = self.memory.select(torch.from_numpy(items).to(self.device))
+
+
+def best_tokens(logits: Tensor, count: int, forbidden: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Name the likeliest tokens of each row.
+
+    Args:
+        logits: float (rows, vocabulary).
+        count: how many.
+        forbidden: float32 (rows or 1, vocabulary), minus infinity at what must not come and 0 elsewhere, or None.
+
+    Returns:
+        Their log-probabilities, float32 or float64 (rows, count), best first; and the tokens, int64 (rows, count).
+    """
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    normaliser = logits.logsumexp(dim=-1, keepdim=True)
+    best, token_ids = (logits if forbidden is None else logits + forbidden).topk(count, dim=-1)
+    return best - normaliser, token_ids
