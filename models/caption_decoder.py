@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .attention import AdditiveAttention, expectation
 from .configuration_show_attend_tell import ShowAttendTellConfig
+from .precision import memory_like
 from .recurrent import RecurrentCells, RecurrentState
 
 SHRINK_AT = 0.8
@@ -113,6 +114,7 @@ class ShowAttendTellDecoder(nn.Module):
         """Start from the mean annotation: c_0 and h_0 of section 3.1.2."""
         mean = memory.annotations.mean(dim=1).repeat_interleave(rows_per_picture, dim=0)
         hidden, cell_memory = torch.tanh(self.initial_hidden(mean)), torch.tanh(self.initial_memory(mean))
+        cell_memory = memory_like(cell_memory, self.initial_memory.weight)
         return CaptionState(RecurrentState(hidden=(hidden,), memory=(cell_memory,)))
 
     def embed(self, token_ids: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .decoding import DecoderState, Memory, StepFunction
+from .precision import precise
 
 
 class Candidates(NamedTuple):
@@ -93,7 +94,7 @@ def best_tokens(logits: Tensor, count: int, forbidden: Tensor | None) -> tuple[T
     Returns:
         Their log-probabilities, float32 or float64 (rows, count), best first; and the tokens, int64 (rows, count).
     """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = precise(logits)
     normaliser = logits.logsumexp(dim=-1, keepdim=True)
     best, token_ids = (logits if forbidden is None else logits + forbidden).topk(count, dim=-1)
     return best - normaliser, token_ids
