@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .configuration_char_rnn import CharRnnConfig
+from .device_sampling import BlockSamplingMixin
 from .onnx_char_rnn import OnnxCharRnn
 from .onnx_runtime import GraphsMixin
 from .precision import memory_like, precise
@@ -53,7 +54,7 @@ def variational_dropout(values: Tensor, share: float, training: bool) -> Tensor:
     return values * kept
 
 
-class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin):
+class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin, BlockSamplingMixin):
     """Predicts each character of a text from those before it.
 
     A text is taken to begin after the character `config.bos_token_id`, so that its first character is predicted too.
