@@ -125,7 +125,7 @@ def draw(logits: Tensor, rules: DrawingRules, plan: DrawingPlan, uniform: Tensor
     numbers = torch.arange(len(allowed), device=allowed.device)
     highest = allowed.max()
     if plan.is_greedy:
-        return torch.where(allowed == highest, numbers, len(numbers)).min().unsqueeze(0)
+        return numbers.masked_fill(allowed < highest, len(numbers)).min().unsqueeze(0)
     weights = ((allowed - highest) / rules.temperature).exp()
     if plan.has_top_k:
         last = (rules.top_k - 1).clamp(max=len(numbers) - 1)
@@ -133,10 +133,10 @@ def draw(logits: Tensor, rules: DrawingRules, plan: DrawingPlan, uniform: Tensor
     if plan.has_top_p:
         weights = _nucleus(weights, rules.top_p)
     cumulative = weights.cumsum(dim=0)
-    is_possible = weights > 0
+    is_possible = weights > 0  # below, masked_fill and not where: that would copy a number from the host
     is_reached = is_possible & (cumulative > uniform * cumulative[-1])
-    first = torch.where(is_reached, numbers, len(numbers)).min()
-    last = torch.where(is_possible, numbers, -1).max()  # rounding can only lead past the end
+    first = numbers.masked_fill(~is_reached, len(numbers)).min()
+    last = numbers.masked_fill(~is_possible, -1).max()  # rounding can only lead past the end
     return torch.minimum(first, last).unsqueeze(0)
 
 
@@ -144,7 +144,7 @@ def _nucleus(weights: Tensor, top_p: Tensor) -> Tensor:
     """Keep the fewest largest weights, of float64 (vocabulary), whose share is at least `top_p`."""
     largest, order = weights.sort(descending=True, stable=True)
     before = largest.cumsum(dim=0) - largest
-    kept = torch.where(before < top_p * weights.sum(), largest, 0.0)
+    kept = largest.masked_fill(before >= top_p * weights.sum(), 0.0)
     return torch.zeros_like(weights).scatter(0, order, kept)
 
 

@@ -3,17 +3,15 @@
 import gc
 import itertools
 import weakref
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from models import device_beam_search as device_beam_search_module
 from models.captured_step import StepCache, step_cache
 from models.decoding import DecodingOptions
-from models.device_beam_search import device_beam_search
 from models.device_search_frame import STEPS_PER_LOOK, SearchFrame, SearchPlan, empty_block, first_state, rules_of
 from models.device_search_step import search_step
 from models.search_choice import chosen_search, forced_search
@@ -21,6 +19,7 @@ from models.tensor_trees import copy_into, mapped, shapes_of, tensors_of
 
 from .test_modeling_attention_nmt import batch
 from .tiny import attention_nmt_model, show_attend_tell_model
+from .waiting import Counted
 
 END = 2
 OPTIONS = [
@@ -169,33 +168,6 @@ def test_other_precisions(dtype):
         assert ours[0].score == pytest.approx(theirs[0].score, abs=1e-5 if dtype == torch.float32 else 0.05)
 
 
-class Counted(TorchDispatchMode):
-    """Counts what PyTorch runs."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = Counter()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.overloadpacket._qualified_op_name.removeprefix("aten::")
-        self.calls[name] += 1
-        places = args[1] if name in ("index", "index_put", "index_put_") else ()
-        self.calls["masked_select"] += any(place is not None and place.dtype == torch.bool for place in places)
-        return function(*args, **kwargs or {})
-
-    @property
-    def waits(self):
-        """How often the host had to know a value before it could go on."""
-        return sum(self.calls[name] for name in WAITS)
-
-
-WAITS = (
-    *("_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "nonzero", "masked_select"),
-    *("resolve_conj", "unique", "_unique2", "unique_consecutive", "repeat_interleave"),
-)
-"""`resolve_conj` is what `tolist()` and `numpy()` begin with."""
-
-
 def frame_of(model, ids, mask, options):
     """Return a search before its first step, its plan and the network's step."""
     plan, stepper = SearchPlan.of(options, model.config), model._stepper(ids, mask)
@@ -230,6 +202,8 @@ def test_no_step_asks_for_a_value():
         lambda values: values.numpy(),
         lambda values: values[values > 0],
         lambda values: values.nonzero(),
+        lambda values: torch.where(values > 0, values, 1.0),
+        lambda values: values + torch.tensor([1.0]),
     ],
 )
 def test_waiting_is_noticed(wait):
@@ -250,19 +224,42 @@ def test_a_step_runs_on_tensors_that_have_no_values():
     assert shapes_of(frame) == before and {tensor.device.type for tensor in tensors_of(frame)} == {"meta"}
 
 
-def test_the_host_waits_once_in_so_many_steps(monkeypatch):
-    model = attention_nmt_model(vocab_size=12)
-    ids, mask, _ = batch(3, 7, 5, vocab_size=12)
-    steps = []
-    step = lambda *args, **options: steps.append(1) or search_step(*args, **options)  # noqa: E731
-    monkeypatch.setattr("models.device_beam_search.search_step", step)
-    options = DecodingOptions(num_beams=3, max_new_tokens=30, min_new_tokens=30)
-    stepper = model._stepper(ids, mask)
-    monkeypatch.setattr("models.device_beam_search._read_off", lambda state, blocks, *rest: blocks)
-    with Counted() as counted:
-        blocks = device_beam_search(stepper, mask.bool(), options, model.config)
-    assert len(steps) == 30 and len(blocks) == 30 // STEPS_PER_LOOK + 1
-    assert counted.calls["is_nonzero"] == counted.waits - counted.calls["repeat_interleave"] == 30 // STEPS_PER_LOOK
+def nmt_answer(**options):
+    model, (ids, mask, _) = attention_nmt_model(vocab_size=12, **options), batch(3, 7, 5, vocab_size=12)
+    return partial(model.translate, ids, mask)
+
+
+def caption_answer(**options):
+    return partial(show_attend_tell_model(**options).caption, torch.zeros(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        nmt_answer(),
+        nmt_answer(cell_type="lstm", decoder_layers=2, input_feeding=True),
+        nmt_answer(attention_query="previous_state", readout_activation="maxout"),
+        caption_answer(attention_type="soft"),
+        caption_answer(attention_type="hard"),
+    ],
+)
+def test_the_host_waits_once_in_so_many_steps(answer, monkeypatch):
+    """Whichever network it is: the looks are all that it waits for."""
+    run, counts = device_beam_search_module._run, []
+
+    def counted_run(*arguments):
+        with Counted() as counted:
+            blocks = run(*arguments)
+        counts.append(counted)
+        assert len(blocks) == 30 // STEPS_PER_LOOK + 1
+        return blocks
+
+    monkeypatch.setattr(device_beam_search_module, "_run", counted_run)
+    with forced_search("device"):
+        answer(num_beams=3, max_new_tokens=30, min_new_tokens=30, no_repeat_ngram_size=0)
+    (counted,) = counts
+    assert counted.calls["topk"] == 30
+    assert counted.waits == counted.calls["is_nonzero"] == 30 // STEPS_PER_LOOK
 
 
 def test_it_stops_soon_after_all_are_done():

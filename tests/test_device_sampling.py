@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from models.captured_step import step_cache
-from models.device_sampling import BLOCK, DrawingPlan, DrawingRules, draw
+from models.device_sampling import BLOCK, DrawingPlan, DrawingRules, draw, drawing_step
 from models.search_choice import forced_search
 from pipelines import pipeline
 from pipelines.sampling import SamplingOptions
 from pipelines.sampling import draw as draw_on_the_host
 
-from .test_device_beam_search import Counted
 from .tiny import char_rnn_model
+from .waiting import Counted
 
 OPTIONS = [
     {},
@@ -151,10 +151,21 @@ def test_every_network_draws_blocks(options, dtype):
     assert len(read) == 2 * BLOCK and len(set(read)) > 2 and len(step_cache(model)) == 1
 
 
+@pytest.mark.parametrize("options", [{}, {"cell_type": "gru"}, {"layer_norm": True}], ids=str)
+@pytest.mark.parametrize("chance", [None, Random(1)])
 @torch.inference_mode()
-def test_the_host_waits_for_no_character():
-    model = char_rnn_model()
+def test_the_host_waits_for_no_character(options, chance, monkeypatch):
+    model = char_rnn_model(**options)
     output = model(torch.tensor([[3, 4, 5]]))
-    with Counted() as counted, forced_search("device"):
-        model.draw_block(output.logits[0, -1], output.past_key_values, Random(1), 0.8, 5, 0.9, (0,))
-    assert counted.calls["index_copy_"] > BLOCK and counted.waits == 0
+    counts = []
+
+    def counted_step(*arguments, **named):
+        with Counted() as counted:
+            drawing_step(*arguments, **named)
+        counts.append(counted)
+
+    monkeypatch.setattr("models.device_sampling.drawing_step", counted_step)
+    with forced_search("device"):
+        model.draw_block(output.logits[0, -1], output.past_key_values, chance, 0.8, 5, 0.9, (0,))
+    assert len(counts) == BLOCK and all(counted.calls["index_copy_"] >= 4 for counted in counts)
+    assert [counted.waits for counted in counts] == [0] * BLOCK
