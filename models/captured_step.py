@@ -23,7 +23,7 @@ from .tensor_trees import copy_into, mapped, tensors_of
 logger = logging.getLogger(__name__)
 
 GRAPHS_KEPT = 16
-"""For each model. Each has the tensors of its shape, a few MiB; sizes are rounded up, so that few shapes occur."""
+"""For each model. Each keeps the memory of one step of its shape; sizes are rounded up, so that few shapes occur."""
 WARM_UP_RUNS = 3
 """Before recording: libraries choose their kernels and take their memory in the first ones."""
 

@@ -33,6 +33,7 @@ class _Extensions(NamedTuple):
         return _Extensions(*(values.gather(1, places) for values in self))
 
     def first(self, count: int) -> "_Extensions":
+        """Take the best ones."""
         return _Extensions(*(values[:, :count] for values in self))
 
 

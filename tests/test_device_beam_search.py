@@ -16,6 +16,7 @@ from models.device_search_frame import STEPS_PER_LOOK, SearchFrame, SearchPlan, 
 from models.device_search_step import search_step
 from models.search_choice import chosen_search, forced_search
 from models.tensor_trees import copy_into, mapped, shapes_of, tensors_of
+from pipelines import pipeline
 
 from .test_modeling_attention_nmt import batch
 from .tiny import attention_nmt_model, show_attend_tell_model
@@ -271,6 +272,19 @@ def test_it_stops_soon_after_all_are_done():
         found = model.translate(ids, mask, num_beams=2, max_new_tokens=100)
     assert all(hypotheses[0].token_ids == [END] for hypotheses in found)
     assert counted.calls["topk"] == STEPS_PER_LOOK
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_the_shipped_translator(search):
+    translate = pipeline("attention-translation", device="cpu", runtime="torch")
+    texts = ["A dog runs.", "A man in a red shirt rides a brown horse along the beach.", "Two children play."]
+    options = {"batch_size": 3, "num_beams": 5, "num_return_sequences": 3, "return_evidence": True}
+    found, expected = both(partial(translate, texts), search, **options)
+    for ours, theirs in zip(itertools.chain(*found), itertools.chain(*expected), strict=True):
+        assert ours["translation_text"] == theirs["translation_text"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
+        attention, same = (torch.tensor(one["evidence"]["attention"]) for one in (ours, theirs))
+        torch.testing.assert_close(attention, same, atol=1e-5, rtol=0)
 
 
 class TestRecordedSteps:

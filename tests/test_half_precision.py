@@ -13,7 +13,7 @@ from models.precision import lstm_cell
 from models.recurrent import RecurrentCells
 from models.recurrent_layer import RecurrentLayer
 from models.search_choice import forced_search
-from pipelines import pipeline
+from pipelines import handler, pipeline
 
 from .test_modeling_attention_nmt import batch
 from .tiny import TINY, attention_nmt_model, char_rnn_model, memn2n_model
@@ -219,6 +219,14 @@ class TestAutomaticPrecision:
         monkeypatch.setattr(pipelines.transformers, "pipeline", record)
         pipelines._load("memory-qa", **arguments)
         assert asked["dtype"] == expected
+
+    @pytest.mark.parametrize(("there_is_cuda", "expected"), [(True, torch.float16), (False, "auto")])
+    def test_an_inference_endpoint_does_the_same(self, there_is_cuda, expected, monkeypatch):
+        asked = {}
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: there_is_cuda)
+        monkeypatch.setattr(handler, "pipeline", lambda **options: asked.update(options))
+        handler.EndpointHandler("somewhere")
+        assert asked == {"model": "somewhere", "trust_remote_code": True, "dtype": expected}
 
     def test_a_cpu_computes_in_float32(self, tiny_checkpoint_of):
         folder = str(tiny_checkpoint_of("memory-qa").folder)
