@@ -9,6 +9,8 @@ Names of dimensions in this file:
 import torch
 from torch import Tensor, nn
 
+from .precision import precise
+
 
 class AdditiveAttention(nn.Module):
     """Weighs annotations h by their fit to a query s: softmax over j of v . tanh(W s + U h_j)."""
@@ -40,11 +42,11 @@ class AdditiveAttention(nn.Module):
                 source has a real one.
 
         Returns:
-            float (batch * queries, source): they sum to 1 and are 0 on padding.
+            float (batch * queries, source), float32 at least: they sum to 1 and are 0 on padding.
         """
         batch_size, num_keys, attention_size = projected_keys.shape
         projected_query = self.query_projection(query).view(batch_size, -1, 1, attention_size)
-        energies = self.energy(torch.tanh(projected_query + projected_keys.unsqueeze(1))).squeeze(-1)
+        energies = precise(self.energy(torch.tanh(projected_query + projected_keys.unsqueeze(1))).squeeze(-1))
         if mask is not None:
             energies = energies.masked_fill(~mask.unsqueeze(1), float("-inf"))
         return energies.softmax(dim=-1).view(-1, num_keys)
@@ -78,4 +80,5 @@ def expectation(weights: Tensor, keys: Tensor) -> Tensor:
         float (batch * queries, key_size).
     """
     batch_size, num_keys, key_size = keys.shape
-    return torch.bmm(weights.view(batch_size, -1, num_keys), keys).view(-1, key_size)
+    weights = weights.to(keys.dtype).view(batch_size, -1, num_keys)
+    return torch.bmm(weights, keys).view(-1, key_size)

@@ -17,6 +17,7 @@ Names of dimensions in this file:
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import AdditiveAttention
@@ -41,6 +42,15 @@ class SourceMemory:
         """Keep the given sources, int64 (kept), in that order."""
         parts = (self.annotations, self.projected_annotations, self.mask, self.last_states)
         return SourceMemory(*(part[items] for part in parts))
+
+    def padded(self, mask: Tensor, multiple: int) -> tuple["SourceMemory", Tensor]:
+        """Lengthen sources, as `Memory` says."""
+        missing = -mask.shape[1] % multiple
+        annotations, projected = (
+            F.pad(values, (0, 0, 0, missing)) for values in (self.annotations, self.projected_annotations)
+        )
+        mask = F.pad(mask, (0, missing))
+        return SourceMemory(annotations, projected, mask, self.last_states), mask
 
 
 @dataclass(frozen=True)

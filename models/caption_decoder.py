@@ -14,11 +14,11 @@ Names of dimensions in this file:
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import AdditiveAttention, expectation
 from .configuration_show_attend_tell import ShowAttendTellConfig
+from .precision import memory_like
 from .recurrent import RecurrentCells, RecurrentState
 
 SHRINK_AT = 0.8
@@ -37,6 +37,10 @@ class GridMemory:
     def select(self, rows: Tensor) -> "GridMemory":
         """Keep the given pictures, int64 (new_batch), in that order."""
         return GridMemory(self.annotations.index_select(0, rows), self.projected_annotations.index_select(0, rows))
+
+    def padded(self, mask: Tensor, multiple: int) -> tuple["GridMemory", Tensor]:
+        """Return it as it is: all pictures have the same grid."""
+        return self, mask
 
     def first(self, count: int) -> "GridMemory":
         """Keep the first pictures."""
@@ -110,6 +114,7 @@ class ShowAttendTellDecoder(nn.Module):
         """Start from the mean annotation: c_0 and h_0 of section 3.1.2."""
         mean = memory.annotations.mean(dim=1).repeat_interleave(rows_per_picture, dim=0)
         hidden, cell_memory = torch.tanh(self.initial_hidden(mean)), torch.tanh(self.initial_memory(mean))
+        cell_memory = memory_like(cell_memory, self.initial_memory.weight)
         return CaptionState(RecurrentState(hidden=(hidden,), memory=(cell_memory,)))
 
     def embed(self, token_ids: Tensor) -> Tensor:
@@ -148,7 +153,8 @@ class ShowAttendTellDecoder(nn.Module):
         return probabilities.argmax(dim=-1)
 
     def _chosen(self, probabilities: Tensor, is_soft: Tensor | None) -> Tensor:
-        places = F.one_hot(self.draw_places(probabilities), probabilities.shape[1]).to(probabilities.dtype)
+        chosen = self.draw_places(probabilities).unsqueeze(1)
+        places = torch.zeros_like(probabilities).scatter(1, chosen, 1.0)
         return places if is_soft is None else torch.where(is_soft.unsqueeze(1), probabilities, places)
 
     def read(self, token_ids: Tensor, lengths: Tensor, memory: GridMemory) -> tuple[list[Glance], Tensor]:

@@ -33,6 +33,18 @@ class Memory(Protocol):
         """Keep the given inputs, int64 (kept)."""
         ...
 
+    def padded(self, mask: Tensor, multiple: int) -> tuple[Self, Tensor]:
+        """Lengthen sources to a multiple with positions that are never looked at, where sources differ in length.
+
+        Args:
+            mask: bool (batch, source), True on real positions.
+            multiple: of the new length.
+
+        Returns:
+            The memory, and the mask that fits it.
+        """
+        ...
+
 
 StepFunction = Callable[[Tensor, DecoderState, Memory], tuple[Tensor, DecoderState, Tensor]]
 """(token ids, int64 (rows); state; memory) to (logits (rows, vocabulary); state; attention (rows, source))."""

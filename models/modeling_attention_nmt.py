@@ -25,7 +25,6 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from .attention_decoder import AttentionNmtDecoder, DecoderState, SourceMemory, reversed_order
-from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
 from .decoding import DecodingOptions, Hypothesis
 from .ensemble_attention_nmt import AttentionNmtEnsemble
@@ -33,6 +32,7 @@ from .onnx_attention_nmt import OnnxAttentionNmt
 from .onnx_runtime import GraphsMixin
 from .recurrent import RecurrentEncoder
 from .recurrent_generation import RecurrentGenerationMixin
+from .search_choice import find_hypotheses
 from .target_scoring import score_targets
 from .token_stepper import TorchStepper
 
@@ -225,7 +225,7 @@ class AttentionNmtForConditionalGeneration(PreTrainedModel, RecurrentGenerationM
         """
         options = DecodingOptions.with_defaults(self.generation_config, **options)
         stepper = self.stepper(input_ids, attention_mask)
-        return beam_search(stepper, attention_mask.bool(), options, self.config)
+        return find_hypotheses(stepper, attention_mask.bool(), options, self.config, self)
 
     @torch.inference_mode()
     def score(

@@ -24,8 +24,10 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .configuration_char_rnn import CharRnnConfig
+from .device_sampling import BlockSamplingMixin
 from .onnx_char_rnn import OnnxCharRnn
 from .onnx_runtime import GraphsMixin
+from .precision import memory_like, precise
 from .quantized_char_rnn import QuantizedStep
 from .recurrent import RecurrentState
 from .recurrent_generation import RecurrentGenerationMixin
@@ -52,7 +54,7 @@ def variational_dropout(values: Tensor, share: float, training: bool) -> Tensor:
     return values * kept
 
 
-class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin):
+class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin, BlockSamplingMixin):
     """Predicts each character of a text from those before it.
 
     A text is taken to begin after the character `config.bos_token_id`, so that its first character is predicted too.
@@ -160,8 +162,9 @@ class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin)
     def empty_state(self, batch: int) -> RecurrentState:
         """Return the state before anything was read: zeros."""
         zeros = self.output_projection.weight.new_zeros(batch, self.config.hidden_size)
-        layers = (zeros,) * self.config.num_hidden_layers
-        return RecurrentState(hidden=layers, memory=layers if self.config.cell_type == "lstm" else ())
+        count = self.config.num_hidden_layers
+        memory = (memory_like(zeros, zeros),) * count if self.config.cell_type == "lstm" else ()
+        return RecurrentState(hidden=(zeros,) * count, memory=memory)
 
     @torch.inference_mode()
     def score(self, input_ids: Tensor) -> Tensor:
@@ -174,7 +177,7 @@ class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin)
             float (batch, time + 1, vocabulary), nats: before the first character, and after each.
         """
         hidden, _ = self._read(input_ids, None)
-        return self.output_projection(hidden).log_softmax(dim=-1)
+        return precise(self.output_projection(hidden)).log_softmax(dim=-1)
 
     def fast_step(self) -> StepFunction:
         """Return the fastest single step for one text that this device and this configuration have.

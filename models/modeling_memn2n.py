@@ -28,6 +28,7 @@ from transformers.utils import ModelOutput
 from .configuration_memn2n import Memn2nConfig
 from .onnx_memn2n import OnnxMemn2n
 from .onnx_runtime import GraphsMixin
+from .precision import precise
 
 GATE_BIAS = 0.5
 """Mean of the gates' biases at the start; their deviation is that of all weights (Liu and Perez 2017, section 4.1)."""
@@ -157,10 +158,11 @@ def normalise(scores: Tensor, is_real: Tensor, linear: bool, num_null: Tensor) -
         num_null: int64 (batch, 1).
 
     Returns:
-        Float (..., batch, memories); 0 where there is no sentence.
+        Float (..., batch, memories), float32 at least with a softmax; 0 where there is no sentence.
     """
     if linear:
         return scores.masked_fill(~is_real, 0.0)
+    scores = precise(scores)
     lowest = torch.finfo(scores.dtype).min
     nothing = num_null.to(scores.dtype).log().clamp(min=lowest)  # exp(0) for each of them
     padded = torch.cat([scores.masked_fill(~is_real, lowest), nothing.expand(*scores.shape[:-1], 1)], dim=-1)
@@ -240,7 +242,7 @@ class Memn2nForQuestionAnswering(PreTrainedModel, GraphsMixin):
             first = hop if self.config.tying == "adjacent" else 0
             attention.append(attend(state, memories[first], places, is_real, linear_attention, num_null))
             weighted = attention[-1][places].unsqueeze(1) * memories[first + 1]
-            read = torch.zeros_like(state).index_add(0, places[0], weighted)
+            read = torch.zeros_like(state).index_add(0, places[0], weighted.to(state.dtype))
             state = self._update(hop, state, read)
         logits = self._score(state)
         return Memn2nOutput(

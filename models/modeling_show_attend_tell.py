@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from .beam_search import beam_search
 from .caption_decoder import CaptionState, Glance, GridMemory, ShowAttendTellDecoder
 from .caption_losses import doubly_stochastic_penalty, hard_attention_loss
 from .configuration_show_attend_tell import ShowAttendTellConfig
@@ -32,6 +31,7 @@ from .image_encoder import ImageEncoder
 from .onnx_runtime import GraphsMixin
 from .onnx_show_attend_tell import OnnxShowAttendTell
 from .recurrent_generation import RecurrentGenerationMixin
+from .search_choice import find_hypotheses
 from .target_scoring import score_targets
 from .token_stepper import TorchStepper
 
@@ -232,7 +232,7 @@ class ShowAttendTellForImageCaptioning(PreTrainedModel, RecurrentGenerationMixin
         grid = self._grid(pixel_values, encoder_features, None)
         memory = self.decoder.prepare(grid)
         stepper = TorchStepper(self._step, self.decoder.initial_state(memory), memory, grid.device)
-        found = beam_search(stepper, _all_places(memory), options, self.config)
+        found = find_hypotheses(stepper, _all_places(memory), options, self.config, self)
         return [[_on_grid(hypothesis, grid) for hypothesis in hypotheses] for hypotheses in found]
 
     @torch.no_grad()

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from .precision import lstm_cell, memory_like
+
 
 class RecurrentEncoder(nn.Module):
     """One or more recurrent layers, mostly bidirectional; padding is never read.
@@ -67,7 +69,7 @@ class RecurrentState:
 
     hidden: tuple[Tensor, ...]
     memory: tuple[Tensor, ...] = ()
-    """The cells' contents of an LSTM; empty for a GRU."""
+    """The cells' contents of an LSTM, float32 at least; empty for a GRU."""
 
     def select(self, rows: Tensor) -> "RecurrentState":
         """Keep the given rows, int64 (new_rows), in that order."""
@@ -103,7 +105,8 @@ class RecurrentCells(nn.Module):
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:
         """Start every layer with `hidden`, float (rows, hidden), and LSTM cells with zeros."""
-        memory = tuple(torch.zeros_like(hidden) for _ in self.cells) if self.has_memory else ()
+        zeros = [memory_like(torch.zeros_like(hidden), cell.weight_ih) for cell in self.cells]
+        memory = tuple(zeros) if self.has_memory else ()
         return RecurrentState(hidden=tuple(hidden for _ in self.cells), memory=memory)
 
     def forward(self, inputs: Tensor, state: RecurrentState) -> RecurrentState:
@@ -121,7 +124,8 @@ class RecurrentCells(nn.Module):
             if layer > 0:
                 inputs = self.dropout(inputs)
             if self.has_memory:
-                inputs, cell_memory = cell(inputs, (state.hidden[layer], state.memory[layer]))
+                weights = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+                inputs, cell_memory = lstm_cell(inputs, state.hidden[layer], state.memory[layer], weights)
                 memory.append(cell_memory)
             else:
                 inputs = cell(inputs, state.hidden[layer])
@@ -147,8 +151,9 @@ class RecurrentCells(nn.Module):
             options |= {"bidirectional": False, "batch_first": True}
             first = state.hidden[layer].unsqueeze(0)
             if self.has_memory:
-                inputs, last, cells = torch.lstm(inputs, (first, state.memory[layer].unsqueeze(0)), weights, **options)
-                memory.append(cells.squeeze(0))
+                before = state.memory[layer].to(first.dtype).unsqueeze(0)
+                inputs, last, cells = torch.lstm(inputs, (first, before), weights, **options)
+                memory.append(memory_like(cells.squeeze(0), cell.weight_ih))
             else:
                 inputs, last = torch.gru(inputs, first, weights, **options)
             hidden.append(last.squeeze(0))

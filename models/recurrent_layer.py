@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .precision import lstm_cell, memory_like
+
 
 class RecurrentLayer(nn.Module):
     """A layer of LSTM or GRU cells whose weights serve the fused call and the single step alike."""
@@ -72,9 +74,9 @@ class RecurrentLayer(nn.Module):
         options |= {"bidirectional": False, "batch_first": True}
         if self.cell_type == "gru":
             return torch.gru(inputs, hidden.unsqueeze(0), weights, **options)[0], None
-        state = (hidden.unsqueeze(0), memory.unsqueeze(0))
+        state = (hidden.unsqueeze(0), memory.to(hidden.dtype).unsqueeze(0))
         outputs, _, memory = torch.lstm(inputs, state, weights, **options)
-        return outputs, memory.squeeze(0)
+        return outputs, memory_like(memory.squeeze(0), self.weight_input)
 
     def step(self, inputs: Tensor, hidden: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Advance by one step; on a CPU much faster than the fused call for a single one.
@@ -89,7 +91,7 @@ class RecurrentLayer(nn.Module):
         weights = (self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden)
         if self.cell_type == "gru":
             return torch.gru_cell(inputs, hidden, *weights), None
-        return torch.lstm_cell(inputs, (hidden, memory), *weights)
+        return lstm_cell(inputs, hidden, memory, weights)
 
     def memories(self, inputs: Tensor, outputs: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
         """Return an LSTM's cells after every step of a sequence that was run already.
@@ -106,7 +108,7 @@ class RecurrentLayer(nn.Module):
             float (batch, time, hidden).
         """
         before = torch.cat([hidden.unsqueeze(1), outputs[:, :-1]], dim=1)
-        gates = self._gates(inputs, before, self.weight_hidden)
+        gates = memory_like(self._gates(inputs, before, self.weight_hidden), self.weight_hidden)
         input_gate, forget_gate, candidate, _ = gates.chunk(4, dim=-1)
         gain, keep = input_gate.sigmoid() * candidate.tanh(), forget_gate.sigmoid()
         memories = []
@@ -135,10 +137,11 @@ class RecurrentLayer(nn.Module):
         self, inputs: Tensor, hidden: Tensor, memory: Tensor | None, weight_hidden: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         if self.cell_type == "lstm":
-            gates = self._gates(inputs, hidden, weight_hidden)
+            gates = memory_like(self._gates(inputs, hidden, weight_hidden), weight_hidden)
             input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
             memory = forget_gate.sigmoid() * memory + input_gate.sigmoid() * candidate.tanh()
-            return output_gate.sigmoid() * self.norms["memory"](memory).tanh(), memory
+            seen = self.norms["memory"](memory.to(hidden.dtype)).tanh()
+            return (output_gate.sigmoid() * seen).to(hidden.dtype), memory
         from_input = self.norms["input"](F.linear(inputs, self.weight_input)) + self.bias_input
         from_hidden = self.norms["hidden"](F.linear(hidden, weight_hidden)) + self.bias_hidden
         reset, update, candidate = from_input.chunk(3, dim=-1)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .decoding import DecoderState, Memory, StepFunction
+from .precision import precise
 
 
 class Candidates(NamedTuple):
@@ -87,7 +88,7 @@ class TorchStepper:
         if rows is not None:
             self.state = self.state.select(torch.from_numpy(rows).to(self.device))
         logits, self.state, attention = self.step(torch.from_numpy(tokens).to(self.device), self.state, self.memory)
-        return logits if logits.dtype == torch.float64 else logits.float(), attention.float()
+        return precise(logits), attention.float()
 
     def keep(self, items: np.ndarray) -> None:
         """Go on with some of the inputs, as `TokenStepper` says."""

@@ -7,6 +7,7 @@ import os
 import threading
 from typing import Any
 
+import torch
 import transformers
 from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -39,12 +40,20 @@ def gpus_are_lent() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
+def will_run_on_cuda(device: Any) -> bool:
+    """Whether a pipeline with this argument `device` computes on a CUDA device; without one it takes the first."""
+    if device is None or (isinstance(device, int) and device >= 0):
+        return torch.cuda.is_available()
+    return not isinstance(device, int) and torch.device(device).type == "cuda"
+
+
 @functools.wraps(transformers.pipeline)
 def pipeline(*args: Any, **kwargs: Any) -> transformers.Pipeline:
     """Build a pipeline as transformers.pipeline does; our tasks need no model and no trust.
 
     Without a model the task's shipped checkpoint is taken, from the disk. A model may be a folder, a shipped
-    checkpoint's name, or a repository on the Hub (with `revision`). A list of them is an ensemble.
+    checkpoint's name, or a repository on the Hub (with `revision`). A list of them is an ensemble. With `dtype="auto"`,
+    the default, a CUDA device computes in float16, which is what weights are stored in, and a CPU in float32.
 
     Raises:
         CheckpointError: for a checkpoint that is missing or damaged, or does not fit the others of its ensemble.
@@ -95,6 +104,8 @@ def _load(arguments: dict[str, Any], options: dict[str, Any]) -> transformers.Pi
         arguments["model"] = str(folder)
     if gpus_are_lent() and arguments.get("device") is None:
         arguments["device"] = "cpu"
+    if arguments.get("dtype", "auto") == "auto" and will_run_on_cuda(arguments.get("device")):
+        arguments["dtype"] = torch.float16
     arguments |= {"task": task.name, "pipeline_class": pipeline_class(task)}
     return transformers.pipeline(**arguments, **options)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from transformers import pipeline
 
 
@@ -10,7 +11,8 @@ class EndpointHandler:
 
     def __init__(self, path: str = ""):
         """Load the pipeline from the repository's folder, with the repository's own code."""
-        self.pipeline = pipeline(model=path, trust_remote_code=True)
+        dtype = torch.float16 if torch.cuda.is_available() else "auto"  # weights are stored in float16
+        self.pipeline = pipeline(model=path, trust_remote_code=True, dtype=dtype)
 
     def __call__(self, data: dict[str, Any]) -> Any:
         """Answer one request; a wrong one raises a ValueError that says what was expected."""

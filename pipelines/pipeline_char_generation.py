@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .character_answers import TextAnswer, collect, events, look_into
+from .character_blocks import BlockWriter
 from .character_vocabulary import check_characters, map_characters
 from .character_writing import CharacterWriter, Step, WordFilter, WritingOptions, Written
 from .pipeline_common import RETURN_EVIDENCE, EvidencePipeline, InputError, Option, only_item, shown
@@ -172,7 +173,7 @@ class CharGenerationPipeline(EvidencePipeline):
     def _answer(self, prompt: str, options: dict[str, Any], number: int) -> TextAnswer:
         writing = self._writing_options(options, number)
         units = self._units(options.get("units"))
-        return collect(self._write(prompt, writing), prompt, writing.seed, units)
+        return collect(self._write(prompt, writing, in_blocks=True), prompt, writing.seed, units)
 
     def _events(self, prompt: Any, options: dict[str, Any]) -> Iterator[dict]:
         before, forward, after = self._sanitize_parameters(**options)
@@ -189,8 +190,11 @@ class CharGenerationPipeline(EvidencePipeline):
         output = self.model(self._ids(prompt))
         return output.logits[0, -1], output.past_key_values
 
-    def _write(self, prompt: str, options: WritingOptions) -> Iterator[Written]:
-        writer = CharacterWriter(self._step, self._characters, options, self._words)
+    def _write(self, prompt: str, options: WritingOptions, in_blocks: bool = False) -> Iterator[Written]:
+        if in_blocks and self._words is None and self.model.draws_in_blocks():
+            writer = BlockWriter(self.model.draw_block, self._characters, options)
+        else:
+            writer = CharacterWriter(self._step, self._characters, options, self._words)
         return writer.write(*self._begin(prompt), prompt)
 
     def _writing_options(self, options: dict[str, Any], number: int) -> WritingOptions:

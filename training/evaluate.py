@@ -31,7 +31,7 @@ def evaluate(folder: Path, options: object) -> dict:
     """Measure a checkpoint with its family's options; return what evaluation.json then holds."""
     task = hub.check(folder)
     family = importlib.import_module(f"training.{task.recipe}_evaluation")
-    pipe = pipeline(task.name, model=str(folder), device=options.device)
+    pipe = pipeline(task.name, model=str(folder), device=options.device, dtype="float32")  # the same on every device
     measured = family.evaluate(pipe, options)
     measured["device"] = f"{pipe.device}, {os.cpu_count()} cores"
     write_json(folder / "evaluation.json", {"task": task.name, **measured})
