@@ -34,13 +34,13 @@ from torch import Tensor
 
 from .ctc_confidence import WordSpan
 from .ctc_hypothesis import Hypothesis
+from .ctc_library import LEAST, NO_PRUNING, decode
 from .word_ngrams import END, NEVER, START, UNKNOWN, WordNGrams
 
 UNKNOWN_WORD_OFFSET = -10.0
 """Nats, added to the log-probability of `<unk>` for each word that the language model does not know."""
 OUTSIDE_LEXICON = -1e6
 """What the search adds for a word that must not be said; no score of an utterance comes near it."""
-NO_PRUNING = -1e30
 LEAST_LABEL_LOG_PROBABILITY = -5.0
 """A less probable label is not followed, unless it is its step's best or there is a lexicon."""
 LONGEST_PIECE = 1500
@@ -162,24 +162,22 @@ class BeamSearch:
         has_lexicon = options.lexicon is not None
         hot_words = options.single_hot_words & options.lexicon if has_lexicon else options.single_hot_words
         weight = options.language_model_weight if self.language_model is not None else 0.0
-        beams = self._decoder(weight, options.word_bonus, options.lexicon).decode_beams(
-            log_probabilities.float().numpy(),
-            beam_width=options.num_beams,
-            beam_prune_logp=NO_PRUNING,
-            token_min_logp=NO_PRUNING if has_lexicon else LEAST_LABEL_LOG_PROBABILITY,
-            hotwords=sorted(hot_words),
-            hotword_weight=options.hot_word_weight,
+        beams = decode(
+            self._decoder(weight, options.word_bonus, options.lexicon),
+            log_probabilities.clamp(min=LEAST).float().numpy(),
+            options.num_beams,
+            NO_PRUNING if has_lexicon else LEAST_LABEL_LOG_PROBABILITY,
+            sorted(hot_words),
+            options.hot_word_weight,
         )
         found = [
-            (self._parts([word for word, _ in words], acoustic, options), words)
-            for _, _, words, acoustic, _ in beams
-            if not has_lexicon or options.lexicon.issuperset(word for word, _ in words)
+            (self._parts(beam.words, beam.acoustic, options), beam)
+            for beam in beams
+            if not has_lexicon or options.lexicon.issuperset(beam.words)
         ]
         best = heapq.nlargest(options.num_return_sequences, found, key=lambda pair: sum(pair[0].values()))
-        return [
-            Hypothesis(tuple(WordSpan(word, first + start, first + end) for word, (start, end) in words), parts)
-            for parts, words in best
-        ] or [self._scored((), self._log_probability_of_nothing(log_probabilities), options)]
+        hypotheses = [Hypothesis(beam.spans(first), parts) for parts, beam in best]
+        return hypotheses or [self._scored((), self._log_probability_of_nothing(log_probabilities), options)]
 
     def _scored(self, words: tuple[WordSpan, ...], acoustic: float, options: DecodingOptions) -> Hypothesis:
         return Hypothesis(words, self._parts([span.word for span in words], acoustic, options))
