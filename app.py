@@ -14,17 +14,20 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import gradio
-import uvicorn
-from fastapi import FastAPI
+from garbage import no_search_for_garbage
 
-from demo.application import CSS, HEAD, THEME, build_demo
-from demo.limits import CLOSED_ROUTES, ERROR_HANDLERS, MAXIMUM_FILE_BYTES
-from serving.application import create_application
-from serving.checkpoints import ServedCheckpoints
-from serving.errors import MOUNTED_ERROR_HANDLERS
-from serving.logs import set_up_logging
-from serving.settings import Settings
+with no_search_for_garbage():
+    import gradio
+    import uvicorn
+    from fastapi import FastAPI
+
+    from demo.application import CSS, HEAD, THEME, build_demo
+    from demo.limits import CLOSED_ROUTES, ERROR_HANDLERS, MAXIMUM_FILE_BYTES
+    from serving.application import create_application
+    from serving.checkpoints import ServedCheckpoints
+    from serving.errors import MOUNTED_ERROR_HANDLERS
+    from serving.logs import set_up_logging
+    from serving.settings import Settings
 
 
 def build_application(checkpoints: ServedCheckpoints) -> FastAPI:

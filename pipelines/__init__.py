@@ -7,15 +7,18 @@ import os
 import threading
 from typing import Any
 
-import torch
-import transformers
-from transformers.pipelines import PIPELINE_REGISTRY
+from garbage import no_search_for_garbage
 
-import hub
-from hub import CheckpointError
-from tasks import TASKS, Task
+with no_search_for_garbage():
+    import torch
+    import transformers
+    from transformers.pipelines import PIPELINE_REGISTRY
 
-from .pipeline_common import EvidencePipeline, InputError, Option
+    import hub
+    from hub import CheckpointError
+    from tasks import TASKS, Task
+
+    from .pipeline_common import EvidencePipeline, InputError, Option
 
 __all__ = ["CheckpointError", "EvidencePipeline", "InputError", "Option", "gpus_are_lent", "pipeline", "pipeline_class"]
 
@@ -137,5 +140,6 @@ def _register(task: Task) -> None:
     )
 
 
-for _row in TASKS.values():
-    _register(_row)
+with no_search_for_garbage():
+    for _row in TASKS.values():
+        _register(_row)

@@ -33,13 +33,14 @@ from typing import Any
 from torch import Tensor
 
 from .ctc_confidence import WordSpan
+from .ctc_hypothesis import Hypothesis
+from .ctc_library import LEAST, NO_PRUNING, decode
 from .word_ngrams import END, NEVER, START, UNKNOWN, WordNGrams
 
 UNKNOWN_WORD_OFFSET = -10.0
 """Nats, added to the log-probability of `<unk>` for each word that the language model does not know."""
 OUTSIDE_LEXICON = -1e6
 """What the search adds for a word that must not be said; no score of an utterance comes near it."""
-NO_PRUNING = -1e30
 LEAST_LABEL_LOG_PROBABILITY = -5.0
 """A less probable label is not followed, unless it is its step's best or there is a lexicon."""
 LONGEST_PIECE = 1500
@@ -80,26 +81,6 @@ class DecodingOptions:
     def single_hot_words(self) -> frozenset[str]:
         """The words of the hot words and phrases."""
         return frozenset(word for phrase in self.hot_words for word in phrase.split())
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A text that may have been said."""
-
-    words: tuple[WordSpan, ...]
-    """With their steps on one of the alignments that the search merged; a forced alignment gives the best."""
-    parts: dict[str, float]
-    """What the score is made of: "acoustic", "language_model", "word_bonus" and "hot_words", in nats."""
-
-    @property
-    def text(self) -> str:
-        """The words, one space apart."""
-        return " ".join(span.word for span in self.words)
-
-    @property
-    def score(self) -> float:
-        """The sum of its parts."""
-        return sum(self.parts.values())
 
 
 class BeamSearch:
@@ -148,56 +129,71 @@ class BeamSearch:
         options = options or DecodingOptions()
         self._check_spelling("hot_words", options.single_hot_words)
         self._check_spelling("lexicon", options.lexicon or ())
-        best = [self._scored((), 0.0, options)]
+        best: list[Hypothesis] = []
         for first, piece in self._pieces(self._normalised(log_probabilities)):
             found = self._search_piece(first, piece, options)
-            pairs = heapq.nlargest(
-                options.num_return_sequences,
-                itertools.product(best, found),
-                key=lambda pair: pair[0].score + pair[1].score,
-            )
-            best = [
-                self._scored(left.words + right.words, left.parts["acoustic"] + right.parts["acoustic"], options)
-                for left, right in pairs
-            ]
+            best = self._joined(best, found, options) if best else found
+        best = best or [self._scored((), 0.0, options)]
         different: dict[str, Hypothesis] = {}  # the same text can come from pieces in two ways
         for hypothesis in sorted(best, key=lambda hypothesis: -hypothesis.score):
             different.setdefault(hypothesis.text, hypothesis)
         return list(different.values())
 
+    def _joined(self, left: list[Hypothesis], right: list[Hypothesis], options: DecodingOptions) -> list[Hypothesis]:
+        """Return the best of what two pieces can say together, in no order."""
+        pairs = heapq.nlargest(
+            options.num_return_sequences,
+            itertools.product(left, right),
+            key=lambda pair: pair[0].score + pair[1].score,
+        )
+        return [
+            self._scored(before.words + after.words, before.parts["acoustic"] + after.parts["acoustic"], options)
+            for before, after in pairs
+        ]
+
     def _search_piece(self, first: int, log_probabilities: Tensor, options: DecodingOptions) -> list[Hypothesis]:
-        """Search float64 (steps, vocabulary), of which the first is the utterance's `first`."""
+        """Return the best texts of a piece, in no order.
+
+        Args:
+            first: the utterance's step that is the piece's first.
+            log_probabilities: float64 (steps, vocabulary).
+            options: as for `search`.
+        """
         has_lexicon = options.lexicon is not None
         hot_words = options.single_hot_words & options.lexicon if has_lexicon else options.single_hot_words
         weight = options.language_model_weight if self.language_model is not None else 0.0
-        beams = self._decoder(weight, options.word_bonus, options.lexicon).decode_beams(
-            log_probabilities.float().numpy(),
-            beam_width=options.num_beams,
-            beam_prune_logp=NO_PRUNING,
-            token_min_logp=NO_PRUNING if has_lexicon else LEAST_LABEL_LOG_PROBABILITY,
-            hotwords=sorted(hot_words),
-            hotword_weight=options.hot_word_weight,
+        beams = decode(
+            self._decoder(weight, options.word_bonus, options.lexicon),
+            log_probabilities.clamp(min=LEAST).float().numpy(),
+            options.num_beams,
+            NO_PRUNING if has_lexicon else LEAST_LABEL_LOG_PROBABILITY,
+            sorted(hot_words),
+            options.hot_word_weight,
         )
-        found = []
-        for _, _, words, acoustic, _ in beams:
-            spans = tuple(WordSpan(word, first + start, first + end) for word, (start, end) in words)
-            if not has_lexicon or options.lexicon.issuperset(span.word for span in spans):
-                found.append(self._scored(spans, acoustic, options))
-        return found or [self._scored((), self._log_probability_of_nothing(log_probabilities), options)]
+        found = [
+            (self._parts(beam.words, beam.acoustic, options), beam)
+            for beam in beams
+            if not has_lexicon or options.lexicon.issuperset(beam.words)
+        ]
+        best = heapq.nlargest(options.num_return_sequences, found, key=lambda pair: sum(pair[0].values()))
+        hypotheses = [Hypothesis(beam.spans(first), parts) for parts, beam in best]
+        return hypotheses or [self._scored((), self._log_probability_of_nothing(log_probabilities), options)]
 
     def _scored(self, words: tuple[WordSpan, ...], acoustic: float, options: DecodingOptions) -> Hypothesis:
-        spelled = [span.word for span in words]
+        return Hypothesis(words, self._parts([span.word for span in words], acoustic, options))
+
+    def _parts(self, words: Sequence[str], acoustic: float, options: DecodingOptions) -> dict[str, float]:
+        """Return what the score of a text is made of."""
         language_model = 0.0
         if self.language_model is not None and options.language_model_weight:
-            num_unknown = sum(word not in self.language_model.vocabulary for word in spelled)
-            language_model = self.language_model.log_probability(spelled) + UNKNOWN_WORD_OFFSET * num_unknown
-        parts = {
+            num_unknown = len(words) - sum(map(self.language_model.vocabulary.__contains__, words))
+            language_model = self.language_model.log_probability(words) + UNKNOWN_WORD_OFFSET * num_unknown
+        return {
             "acoustic": acoustic,
             "language_model": options.language_model_weight * language_model,
-            "word_bonus": options.word_bonus * len(spelled),
-            "hot_words": options.hot_word_weight * sum(word in options.single_hot_words for word in spelled),
+            "word_bonus": options.word_bonus * len(words),
+            "hot_words": options.hot_word_weight * sum(map(options.single_hot_words.__contains__, words)),
         }
-        return Hypothesis(words, parts)
 
     def _log_probability_of_nothing(self, log_probabilities: Tensor) -> float:
         """Sum over the alignments of the empty text: blanks and delimiters."""

@@ -6,6 +6,7 @@ References:
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,8 +55,10 @@ class WordNGrams:
         """
         known = [word if word in self.vocabulary else UNKNOWN for word in words]
         sentence = (*[START] * start, *known, *[END] * end)
-        ngrams = [sentence[max(0, last + 1 - self.order) : last + 1] for last in range(int(start), len(sentence))]
-        return math.log(10) * sum(map(self._log10_of_last, ngrams))
+        short = [sentence[:length] for length in range(1 + start, min(self.order, 1 + len(sentence)))]
+        first = int(start and self.order == 1)  # nothing predicts the start of a sentence
+        whole = zip(*(sentence[first + at :] for at in range(self.order)), strict=False)
+        return math.log(10) * sum(map(self._log10_of_last, itertools.chain(short, whole)))
 
     def _look_up(self, ngram: tuple[str, ...]) -> float:
         """Predict the last word from those before it."""
