@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .onnx_runtime import OnnxNetwork, reorder_gates
+from .onnx_runtime import FOLDER, OnnxNetwork, has_exact_bytes, reorder_gates
 from .recurrent import RecurrentState
+
+MORE_EXACT = "step-int12.onnx"
+"""Which checkpoints of before do not have."""
 
 
 class OnnxCharRnn(OnnxNetwork):
@@ -18,7 +21,12 @@ class OnnxCharRnn(OnnxNetwork):
     files = ("step-{precision}.onnx",)
 
     def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
-        """Load the graphs, as `OnnxNetwork` says."""
+        """Load the graphs, as `OnnxNetwork` says; "int8" is of twelve bits where a processor is fast enough.
+
+        Those that multiply whole bytes exactly are.
+        """
+        if precision == "int8" and has_exact_bytes() and (folder / FOLDER / MORE_EXACT).is_file():
+            precision = "int12"
         super().__init__(model, folder, precision)
         layers = range(model.config.num_hidden_layers)
         self.names = [f"{kind}{layer}" for layer in layers for kind in ("hidden", "memory")]

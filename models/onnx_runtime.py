@@ -4,8 +4,10 @@ A graph (`training/onnx_graph.py` makes them) has no weights: they are given to 
 rounded to eight bits where the graph asks for that. A graph is read as bytes: it cannot name another file.
 """
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,8 +26,18 @@ FOLDER, MANIFEST = "onnx", "weights.json"
 """In a checkpoint's folder, and in that one: which weights each graph has."""
 FATAL = 4
 """ONNX Runtime's level of what is logged; errors are raised anyway."""
-HIGHEST = 64
-"""Of a weight of eight bits: one bit less than there is, or processors without VNNI saturate in their 16-bit sums."""
+HIGHEST = 127
+"""Of a weight of eight bits."""
+HIGHEST_OF_SEVEN = 64
+"""The same with one bit less than there is, where a processor without VNNI would saturate in its 16-bit sums."""
+NIBBLES, BLOCK = 16, 256
+"""Into how many parts the step from one rounded weight to the next is cut by four bits; and inputs of one scale."""
+PROBE = base64.b64decode(
+    "CAgSCWhpbmRzaWdodDqZAQorCgZ2YWx1ZXMKB3dlaWdodHMSB3Byb2R1Y3QiDU1hdE11bEludGVnZXI6ABIFcHJvYmUqJghACCAQA0IHd2Vp"
+    "Z2h0c2oTCghsb2NhdGlvbhIHd2VpZ2h0c3ABWhwKBnZhbHVlcxISChAIAhIMCgYSBHJvd3MKAghAYh0KB3Byb2R1Y3QSEgoQCAYSDAoGEgRy"
+    "b3dzCgIIIEIECgAQEUIRCg1jb20ubWljcm9zb2Z0EAE="
+)
+"""A graph: `values`, uint8 (rows, 64), times `weights`, int8 (64, 32). `training/onnx_graph.py` builds it."""
 
 
 class OnnxSession:
@@ -37,8 +49,7 @@ class OnnxSession:
         Args:
             graph: its serialised structure.
             names: its weights.
-            weights: their values, and perhaps others. Of `name`.int8 and `name`.scale the float matrix `name`,
-                (inputs, outputs), is given.
+            weights: their values, and perhaps others. Of what `value_of` rounds the float matrix is given.
 
         Raises:
             ValueError: for a graph that is damaged or does not fit the weights.
@@ -130,17 +141,55 @@ def load_sessions(folder: Path, files: Sequence[str], weights: Mapping[str, np.n
     return [OnnxSession((folder / FOLDER / file).read_bytes(), names[file], weights) for file in files]
 
 
-def value_of(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return a weight; where its name asks for it, the eight-bit numbers of matrices, or their scales.
+@cache
+def has_exact_bytes() -> bool:
+    """Say whether products of whole eight bits are exact here: multiply some of which processors without VNNI saturate.
 
-    Each column of float (…, inputs, outputs) has a scale of its own, so that its largest weight becomes HIGHEST.
+    A real product is asked, not the processor's name: what counts is the kernel that ONNX Runtime chooses.
     """
+    weights = np.full((64, 32), HIGHEST, np.int8)
+    weights[:, ::2] = -HIGHEST
+    session = OnnxSession(PROBE, ["weights"], {"weights": weights})
+    values = np.full((3, 64), 255, np.uint8)
+    expected = values.astype(np.int32) @ weights.astype(np.int32)
+    return all(np.array_equal(session.run({"values": values[:rows]})[0], expected[:rows]) for rows in (1, 3))
+
+
+def value_of(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return a weight; where its name asks for it, a part of the rounded float `matrix`, (…, inputs, outputs).
+
+    Each column has a scale of its own, so that its largest weight becomes the highest number:
+        `matrix`.int8, `matrix`.scale: of eight bits where products of them are exact, else of seven.
+        `matrix`.whole, `matrix`.whole_scale: of eight bits; what they are multiplied by must have seven.
+        `matrix`.nibbles, `matrix`.nibbles_scale: what those have left, in four bits, as MatMulNBits wants it.
+    """
+    if name in weights:
+        value = weights[name]
+        return np.ascontiguousarray(value, np.float32 if value.dtype.kind == "f" else value.dtype)
     matrix, _, part = name.rpartition(".")
-    if part not in ("int8", "scale") or name in weights:
-        return np.ascontiguousarray(weights[name], np.float32)
-    scale = np.maximum(np.abs(weights[matrix]).max(axis=-2, keepdims=True), 1e-12) / HIGHEST
-    rounded = scale.squeeze(-2) if part == "scale" else np.rint(weights[matrix] / scale)
-    return np.ascontiguousarray(rounded, np.float32 if part == "scale" else np.int8)
+    weight = weights[matrix]
+    highest = HIGHEST if part not in ("int8", "scale") or has_exact_bytes() else HIGHEST_OF_SEVEN
+    scale = np.maximum(np.abs(weight).max(axis=-2, keepdims=True), 1e-12) / highest
+    if part in ("scale", "whole_scale"):
+        return np.ascontiguousarray(scale.squeeze(-2), np.float32)
+    if part == "nibbles_scale":
+        return np.repeat(scale.T / NIBBLES, -(-len(weight) // BLOCK), axis=1).astype(np.float32)
+    rounded = np.rint(weight / scale)
+    if part == "nibbles":
+        return packed_nibbles(weight / scale - rounded)
+    return np.ascontiguousarray(rounded, np.int8)
+
+
+def packed_nibbles(rest: np.ndarray) -> np.ndarray:
+    """Round float (inputs, outputs) between -1/2 and 1/2 to four bits.
+
+    Returns:
+        uint8 (outputs, blocks, BLOCK / 2), two inputs in each, the first one low; 8 stands for zero.
+    """
+    missing = -len(rest) % BLOCK
+    numbers = np.pad(np.clip(np.rint(NIBBLES * rest) + 8, 0, 15), ((0, missing), (0, 0)), constant_values=8)
+    pairs = numbers.T.astype(np.uint8).reshape(rest.shape[1], -1, BLOCK // 2, 2)
+    return np.ascontiguousarray(pairs[..., 0] | pairs[..., 1] << 4)
 
 
 def reorder_gates(weight: Tensor, order: str, cell_type: str) -> Tensor:

@@ -150,7 +150,7 @@ class _Attention:
         """Weigh the sources; return the state's part of the read-out."""
         graph, config = self.graph, self.config
         readout = readout_inputs(config)
-        projected = graph.linear(
+        projected = graph.careful_linear(
             hidden, "look", config.decoder_hidden_size, config.attention_size + readout, bias=False
         )
         query, of_state = graph.split(projected, (config.attention_size, readout))

@@ -1,7 +1,9 @@
 """The character generator's single step for one text, as a graph for ONNX Runtime.
 
 What the first layer multiplies by a character is a table. The output layer stays in float32: it is small, and the
-probabilities come from it. Names of dimensions: as in models/modeling_char_rnn.py.
+probabilities come from it. The other matrices are of eight or of twelve bits: with eight, rounding adds up over a text
+until some probabilities are 0.04 apart; twelve take half as long again, since a step is as fast as they are read.
+Names of dimensions: as in models/modeling_char_rnn.py.
 """
 
 import numpy as np
@@ -15,11 +17,12 @@ def build_graphs(config: CharRnnConfig) -> dict[str, Graph]:
     """Return the graphs of a checkpoint by their files' names; none for a network that is not of plain LSTM layers."""
     if config.cell_type != "lstm" or config.layer_norm:
         return {}
-    return {"step-float32.onnx": _step(config, quantized=False), "step-int8.onnx": _step(config, quantized=True)}
+    return {f"step-{precision}.onnx": _step(config, precision) for precision in ("float32", "int8", "int12")}
 
 
-def _step(config: CharRnnConfig, quantized: bool) -> Graph:
-    graph, size = Graph("char-RNN, step", quantized), config.hidden_size
+def _step(config: CharRnnConfig, precision: str) -> Graph:
+    graph, size = Graph("char-RNN, step", precision != "float32"), config.hidden_size
+    linear = graph.finer_linear if precision == "int12" else graph.linear
     token = graph.input("token", np.int64, (1,))
     layers = range(config.num_hidden_layers)
     hidden = [graph.input(f"hidden{layer}", np.float32, (1, size)) for layer in layers]
@@ -28,9 +31,9 @@ def _step(config: CharRnnConfig, quantized: bool) -> Graph:
     for layer in layers:
         if layer == 0:
             of_token = graph.op("Gather", graph.weight("token_gates", (config.vocab_size, 4 * size)), token)
-            gates = graph.op("Add", of_token, graph.linear(hidden[0], "layer0", size, 4 * size, bias=False))
+            gates = graph.op("Add", of_token, linear(hidden[0], "layer0", size, 4 * size, bias=False))
         else:
-            gates = graph.linear(graph.concatenate(values, hidden[layer]), f"layer{layer}", 2 * size, 4 * size)
+            gates = linear(graph.concatenate(values, hidden[layer]), f"layer{layer}", 2 * size, 4 * size)
         values, cells = lstm_update(graph, gates, memory[layer], size)
         graph.output(values, f"new_hidden{layer}", np.float32, (1, size))
         graph.output(cells, f"new_memory{layer}", np.float32, (1, size))

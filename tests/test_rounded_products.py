@@ -1,0 +1,154 @@
+"""Products of rounded numbers on ONNX Runtime against the products themselves; on processors of either kind."""
+
+import base64
+
+import numpy as np
+import pytest
+
+from models import onnx_char_rnn, onnx_runtime
+from models.onnx_runtime import (
+    BLOCK,
+    HIGHEST,
+    HIGHEST_OF_SEVEN,
+    NIBBLES,
+    PROBE,
+    OnnxSession,
+    has_exact_bytes,
+    packed_nibbles,
+    value_of,
+)
+from tasks import TASKS
+from training.export import build_graphs
+from training.onnx_graph import INPUT_SCALE, PART_SCALE, PARTS_RATIO, Graph, kernel_probe, write_graphs
+
+from .tiny import char_rnn_model
+
+
+@pytest.fixture(params=[True, False], ids=["whole bytes", "seven bits"])
+def highest(request, monkeypatch):
+    """The highest weight on a processor that multiplies whole bytes exactly, and on one that does not."""
+    if request.param and not has_exact_bytes():
+        pytest.skip("this processor's sums are of sixteen bits")
+    monkeypatch.setattr(onnx_runtime, "has_exact_bytes", lambda: request.param)
+    return HIGHEST if request.param else HIGHEST_OF_SEVEN
+
+
+def multiply(method, inputs, weights):
+    """Return inputs times `layer`, as this method of a graph multiplies them."""
+    (num_inputs, num_outputs), has_bias = weights["layer.matrix"].shape, "layer.bias" in weights
+    graph = Graph("test", quantized=True)
+    values = graph.input("values", np.float32, ("rows", num_inputs))
+    product = getattr(graph, method)(values, "layer", num_inputs, num_outputs, bias=has_bias)
+    graph.output(product, "product", np.float32, ("rows", num_outputs))
+    return OnnxSession(graph.serialize(), graph.weights, weights).run({"values": inputs.astype(np.float32)})[0]
+
+
+def layer(num_inputs, num_outputs, rows):
+    generator = np.random.default_rng(0)
+    matrix, bias = generator.normal(size=(num_inputs, num_outputs)), generator.normal(size=num_outputs)
+    inputs = generator.uniform(-1, 1, (rows, num_inputs))
+    return inputs, {"layer.matrix": matrix, "layer.bias": bias}
+
+
+def rounded(matrix, highest):
+    scale = np.abs(matrix).max(axis=0) / highest
+    return np.rint(matrix / scale) * scale
+
+
+class TestEightBits:
+    def test_products_are_those_of_rounded_numbers(self, highest):
+        inputs, weights = layer(40, 7, rows=3)
+        exact = (np.rint(inputs / INPUT_SCALE) * INPUT_SCALE) @ rounded(weights["layer.matrix"], highest)
+        found = multiply("linear", inputs, weights)
+        np.testing.assert_allclose(found, exact + weights["layer.bias"], rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("method", ["linear", "careful_linear"])
+    @pytest.mark.parametrize("rows", [1, 3])
+    def test_the_largest_numbers_do_not_overflow(self, method, rows, highest):
+        """Where sixteen bits hold two products, they hold those of the largest weight and input."""
+        for sign in (1, -1):
+            found = multiply(method, np.full((rows, 512), sign), {"layer.matrix": np.ones((512, 32))})
+            np.testing.assert_allclose(found, 512 * sign, rtol=1e-5)
+
+    def test_a_column_of_zeros_is_zeros(self, highest):
+        weights = {"layer.matrix": np.array([[0.0, 1.0], [0.0, -2.0]])}
+        assert value_of("layer.matrix.int8", weights).tolist() == [[0, round(highest / 2)], [0, -highest]]
+
+
+class TestTwoParts:
+    def test_inputs_are_not_rounded_by_more_than_their_second_part(self, highest):
+        inputs, weights = layer(40, 7, rows=3)
+        matrix = rounded(weights["layer.matrix"], HIGHEST)
+        bound = np.abs(matrix).sum(axis=0) * PART_SCALE / PARTS_RATIO / 2
+        found = multiply("careful_linear", inputs, weights) - weights["layer.bias"]
+        assert (np.abs(found - inputs @ matrix) <= bound + 1e-5).all()
+
+    def test_a_row_is_the_same_beside_others(self, highest):
+        inputs, weights = layer(64, 48, rows=5)
+        together = multiply("careful_linear", inputs, weights)
+        alone = [multiply("careful_linear", row[None], weights)[0] for row in inputs]
+        np.testing.assert_array_equal(together, alone)
+
+    def test_no_sum_of_two_products_is_too_large_for_sixteen_bits(self):
+        for value in (-1, 1):
+            number = round(value / PART_SCALE) + 64
+            assert 0 <= number <= HIGHEST and 2 * number * HIGHEST < 2**15
+
+
+class TestTwelveBits:
+    @pytest.mark.parametrize("num_inputs", [40, BLOCK, 2 * BLOCK + 8])
+    @pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
+    def test_weights_are_not_rounded_by_more_than_their_second_part(self, num_inputs, has_bias):
+        inputs, weights = layer(num_inputs, 24, rows=1)
+        bias = weights["layer.bias"] if has_bias else weights.pop("layer.bias") * 0
+        matrix = weights["layer.matrix"]
+        scale = np.abs(matrix).max(axis=0) / HIGHEST
+        of_weights = np.abs(inputs).sum() * scale / NIBBLES  # half of it but for what is rounded to 8 sixteenths
+        of_inputs = np.abs(matrix).sum(axis=0) * PART_SCALE / PARTS_RATIO / 2
+        of_both = num_inputs * scale / 2 / HIGHEST / 2  # what is left of the weights, times inputs of eight bits
+        found = multiply("finer_linear", inputs, weights)
+        apart = np.abs(found - inputs @ matrix - bias)
+        assert (apart <= of_weights + of_inputs + of_both).all()
+        assert apart.mean() < np.abs(multiply("linear", inputs, weights) - inputs @ matrix - bias).mean() / 8
+
+    def test_four_bits_are_packed_with_the_first_low(self):
+        packed = packed_nibbles(np.array([[-0.5, 0.0], [0.25, 0.5], [1 / 16, 0.1]]))
+        assert packed.shape == (2, 1, BLOCK // 2)
+        assert packed[0, 0, :3].tolist() == [0 | 12 << 4, 9 | 8 << 4, 8 | 8 << 4]
+        assert packed[1, 0, :2].tolist() == [8 | 15 << 4, 10 | 8 << 4]
+
+
+class TestProcessor:
+    def test_the_probe_is_what_the_code_writes(self):
+        assert kernel_probe().serialize() == PROBE, base64.b64encode(kernel_probe().serialize()).decode()
+
+    def test_sums_that_saturate_are_told(self, monkeypatch):
+        """A kernel that adds two products in sixteen bits, as processors without VNNI do."""
+
+        class Saturating(OnnxSession):
+            def __init__(self, graph, names, weights):
+                self.weights = weights["weights"].astype(np.int32)
+
+            def run(self, inputs):
+                products = inputs["values"][:, :, None].astype(np.int32) * self.weights
+                pairs = products.reshape(len(products), -1, 2, products.shape[2]).sum(axis=2)
+                return [np.clip(pairs, -(2**15), 2**15 - 1).sum(axis=1)]
+
+        monkeypatch.setattr(onnx_runtime, "OnnxSession", Saturating)
+        assert not has_exact_bytes.__wrapped__()
+
+    @pytest.mark.parametrize("damage", ["none", "slow processor", "checkpoint of before"])
+    def test_characters_are_of_twelve_bits_where_that_is_fast(self, damage, tmp_path, monkeypatch):
+        model = char_rnn_model()
+        write_graphs(tmp_path, build_graphs(TASKS["char-generation"], model.config))
+        monkeypatch.setattr(onnx_char_rnn, "has_exact_bytes", lambda: damage != "slow processor")
+        if damage == "checkpoint of before":
+            (tmp_path / "onnx" / "step-int12.onnx").unlink()
+        step = model.compile_for_cpu(tmp_path, "int8").fast_step()
+        state = exact = model.initial_state(1)
+        apart = 0.0
+        for token in (3, 5, 1, 8, 8, 2, 6):
+            logits, state = step(token, state)
+            expected, exact = model.exact_step(token, exact)
+            apart = max(apart, np.abs(logits - np.asarray(expected)).max())
+        assert (apart < 1e-3) == (damage == "none"), apart
