@@ -53,6 +53,9 @@ _ANSWERS = {
                     "target_tokens": ["▁Hunde", "</s>"],
                     "attention": [[0.91, 0.09], [0.07, 0.93]],
                     "token_log_probabilities": [-0.75, -0.07],
+                    "direction": "en-de",
+                    "unknown_pieces": [],
+                    "unfamiliar": False,
                 },
                 "score_parts": {"log_probability": -0.82, "length_denominator": 2.0, "coverage_penalty": 0.0},
             }

@@ -1,10 +1,13 @@
 """Evaluation and card of attention NMT: BLEU and chrF on the published test split."""
 
 import dataclasses
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
+import numpy as np
 import torch
 from transformers import Pipeline
 
@@ -12,14 +15,18 @@ from models.configuration_attention_nmt import AttentionNmtConfig
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
 
-from .attention_nmt import set_decoding_defaults, translate_lines
+from .attention_nmt import Collator, set_decoding_defaults, translate_lines
 from .card import CardFacts, pairs
+from .directed_text import Pair
+from .json_files import write_json
 from .parallel_text import ParallelSplit, load_split
 from .translation_metrics import bleu_by_length, corpus_scores
 
 LENGTH_PENALTIES = (0.6, 0.8, 1.0, 1.2, 1.4)
 HEADLINES = ("BLEU, lower-cased", "BLEU, cased", "chrF2")
 """Metrics that the README's table shows."""
+UNFAMILIAR_PERCENTILE = 2
+"""Of the validation sentences, whose translations are all of the familiar kind: so many are taken for unfamiliar."""
 LANGUAGE_NAMES = {"en": "English", "de": "German", "fr": "French"}
 PAPER_RESULTS = {
     "de": (
@@ -43,7 +50,7 @@ class Evaluation:
     data: list[str] | None = None
     """As in training."""
     tune: bool = False
-    """First choose the length penalty on the validation split and keep it in the checkpoint."""
+    """First choose, on the validation split, the length penalty and below what a sentence is unfamiliar; keep both."""
     num_beams: int = 5
     device: str = "cpu"
 
@@ -59,6 +66,46 @@ def tune_length_penalty(
     return scores
 
 
+def mean_log_probabilities(
+    model: AttentionNmtForConditionalGeneration, tokenizer: AttentionNmtTokenizer, pairs: list[Pair], num_beams: int
+) -> list[float]:
+    """Return the mean log-probability of the pieces of each source's best translation, nats.
+
+    Args:
+        model: with its decoding defaults.
+        tokenizer: its.
+        pairs: of which the sources and the target languages are read.
+        num_beams: of the search.
+    """
+    collate, means = Collator(tokenizer, sampling_alpha=0.0), []
+    pairs = sorted(pairs, key=lambda pair: len(pair.source))
+    for start in range(0, len(pairs), 64):
+        batch = collate(pairs[start : start + 64])
+        ids, mask = batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
+        found = model.translate(ids, mask, num_beams=num_beams)
+        means += [fmean(hypotheses[0].token_log_probabilities) for hypotheses in found]
+    return means
+
+
+def tune_unfamiliar_below(pipe: Pipeline, pairs: list[Pair], num_beams: int) -> float:
+    """Choose below what mean log-probability a sentence is unfamiliar; keep it in the model and in its config.json.
+
+    Args:
+        pipe: of a checkpoint in a folder.
+        pairs: the validation sentences of all directions.
+        num_beams: of the search.
+
+    Returns:
+        The 2nd percentile of the sentences' means, nats a piece.
+    """
+    means = mean_log_probabilities(pipe.model, pipe.tokenizer, pairs, num_beams)
+    threshold = round(float(np.percentile(means, UNFAMILIAR_PERCENTILE)), 4)
+    pipe.model.config.unfamiliar_below = threshold
+    path = Path(pipe.model.name_or_path, "config.json")
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"unfamiliar_below": threshold})
+    return threshold
+
+
 def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
     """Measure a checkpoint on the test split; with `tune`, choose its decoding defaults on the validation split.
 
@@ -72,7 +119,13 @@ def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
         validation = load_split(options.data, "validation", *languages)
         tuning = tune_length_penalty(model, tokenizer, validation, options.num_beams)
         set_decoding_defaults(model, options.num_beams, max(tuning, key=tuning.get))
-        result["tuning"] = {"split": "validation", "bleu_lc_by_length_penalty": tuning}
+        sources = [Pair(source, "") for source in validation.sources]
+        threshold = tune_unfamiliar_below(pipe, sources, options.num_beams)
+        result["tuning"] = {
+            "split": "validation",
+            "bleu_lc_by_length_penalty": tuning,
+            "unfamiliar_below": threshold,
+        }
     test = load_split(options.data, "test", *languages)
     decoding = {"num_beams": options.num_beams, "length_penalty": model.generation_config.length_penalty}
     beam = translate_lines(model, tokenizer, test.sources, **decoding)
