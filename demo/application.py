@@ -61,8 +61,8 @@ body:not(.dark) .programs .cm-line span { color: inherit !important; } /* its li
 @media (max-width: 480px) {
   #tasks > .tab-wrapper { margin: 0 -12px; } /* what does not fit goes into a menu */
   #tasks > .tab-wrapper button { font-size: 13px; padding: 0 3px !important; }
-  :is(#direction, #char-model, #char-colour) .wrap { flex-wrap: nowrap; gap: 6px; }
-  #direction .wrap { flex-wrap: wrap; }
+  :is(#direction, #char-model, #char-colour) .wrap { gap: 6px; }
+  :is(#char-model, #char-colour) .wrap { flex-wrap: nowrap; }
   :is(#direction, #char-model, #char-colour) label { padding: 8px 7px; flex: 1; font-size: 13px; white-space: nowrap; }
   :is(#direction, #char-model, #char-colour) label span { margin-left: 5px; }
   #char-written { min-height: 90vh; } /* the place is there before the text, and can be scrolled to */

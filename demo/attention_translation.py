@@ -55,8 +55,8 @@ class _Question:
     text: gr.Textbox
     checkpoint: gr.Radio
     source: gr.Dropdown
-    swap: gr.Button
     target: gr.Dropdown
+    swap: gr.Button
     button: gr.Button
 
 
@@ -159,10 +159,10 @@ def _question(task: Task) -> _Question:
         container=False,
         elem_id="direction",
     )
-    with gr.Row(equal_height=False, elem_id="languages"):
-        source, swap, target = lay_out_languages(task)
+    with gr.Row(elem_id="languages"):
+        source, target, swap = lay_out_languages(task)
         button = gr.Button("Translate", variant="primary", elem_id="translate", scale=3, min_width=200)
-    return _Question(text, checkpoint, source, swap, target, button)
+    return _Question(text, checkpoint, source, target, swap, button)
 
 
 def _examples(task: Task) -> tuple[str, ...]:

@@ -21,15 +21,21 @@ TRANSLATION_CSS = """
 .instead-title { font-size: 14px; margin: 2px 0 6px !important; }
 .instead button { display: grid; grid-template-columns: minmax(0, 1fr) max-content; gap: 2px 10px; text-align: left;
   min-height: 44px; margin: 0 !important; padding: 7px 12px; border-radius: 8px; cursor: pointer; align-items: baseline;
-  border: 1px solid rgba(100, 116, 139, .45); color: var(--body-text-color); background: linear-gradient(to right,
+  font-weight: 400; border: 1px solid rgba(100, 116, 139, .45); color: var(--body-text-color); background:
+  linear-gradient(to right,
   rgba(37, 99, 235, .2) calc(100% * var(--probability)), transparent 0) var(--background-fill-primary); }
 .instead button:hover { border-color: rgb(37, 99, 235); }
 .instead button:focus-visible { outline: 3px solid rgb(96, 165, 250); outline-offset: 1px; }
 .instead button[aria-current] { border-width: 2px; border-color: rgb(37, 99, 235); }
 .instead span { overflow-wrap: anywhere; }
-.instead b { color: inherit; text-decoration: underline; text-underline-offset: 3px; }
+.instead b { color: inherit; font-weight: 700; text-decoration: underline; text-underline-offset: 3px; }
 .instead small { font-size: 13px; font-variant-numeric: tabular-nums; white-space: nowrap; }
-#source-language, #target-language { min-width: 0; }
+#languages { align-items: center; }
+@media (max-width: 480px) {
+  #languages, #languages > .form { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 8px; }
+  #languages > .form { grid-column: 1 / -1; }
+  #languages * { min-width: 0 !important; }
+}
 """
 
 WORD_JS = """

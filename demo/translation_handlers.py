@@ -21,8 +21,8 @@ CAPTIONS = {
     FROM_TARGET: "Each row is a {unit} of the translation, each column one of your sentence: the stronger the blue, "
     "the more attention. The bar beside a row is the probability the model gave it; ⏎ ends the sentence.",
     FROM_SOURCE: "Each row is a {unit} s of your sentence, each column one, t, of the translation: of all the "
-    "attention α that the translation paid to s, the share that came from t, α(t, s) / Σₜ′ α(t′, s). ⏎ ends the "
-    "sentence.",
+    "attention α that the translation paid to s, the share that came from t, α(t, s) / Σ α(t′, s), the sum "
+    "over all t′. ⏎ ends the sentence.",
 }
 NUM_ALTERNATIVES = 6
 """The present word is mostly one of them."""

@@ -61,13 +61,13 @@ def languages_of(*checkpoints: str) -> list[str]:
     return list(dict.fromkeys([*(source for source, _ in pairs), *(target for _, target in pairs)]))
 
 
-def lay_out_languages(task: Task) -> tuple[gr.Dropdown, gr.Button, gr.Dropdown]:
+def lay_out_languages(task: Task) -> tuple[gr.Dropdown, gr.Dropdown, gr.Button]:
     """Lay out the choice of both languages, and the button that swaps them."""
     source, target, swap = language_choices(task.default_checkpoint)
     from_ = gr.Dropdown(label="From", elem_id="source-language", filterable=False, min_width=110, scale=2, **source)
-    button = gr.Button("⇄ Swap", elem_id="swap", min_width=80, scale=1, size="md", **swap)
     into = gr.Dropdown(label="Into", elem_id="target-language", filterable=False, min_width=110, scale=2, **target)
-    return from_, button, into
+    button = gr.Button("⇄ Swap", elem_id="swap", min_width=80, scale=1, **swap)
+    return from_, into, button
 
 
 def language_choices(checkpoint: str, source: str | None = "", target: str | None = "") -> tuple[dict, dict, dict]:

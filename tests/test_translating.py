@@ -8,31 +8,17 @@ import pytest
 import hub
 from pipelines import InputError, pipeline
 from pipelines.translation_alternatives import find_alternatives
-from tasks import TASKS
-from training.attention_nmt import train_tokenizer
 from training.attention_nmt_evaluation import mean_log_probabilities, tune_unfamiliar_below
 from training.directed_text import Pair
-from training.export import save_checkpoint
-from training.language_counts import count_pieces
 
 from .conftest import is_close
-from .tiny import SENTENCES, attention_nmt_model
-
-ENGLISH, GERMAN = SENTENCES[:3], SENTENCES[3:]
-DIRECTIONS = ["en-de", "en-fr", "de-en"]
+from .several import ENGLISH, GERMAN, build_several
+from .tiny import SENTENCES
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A checkpoint of several directions whose tokenizer knows two languages apart."""
-    folder = tmp_path_factory.mktemp("several")
-    tokenizer = train_tokenizer(list(SENTENCES) * 4, 60, folder / "vocabulary", ["de", "en", "fr"])
-    tokenizer.set_piece_counts(count_pieces(tokenizer, {"en": ENGLISH, "de": GERMAN}))
-    names = {"directions": DIRECTIONS, "source_language": "", "target_language": ""}
-    model = attention_nmt_model(vocab_size=len(tokenizer), **names)
-    model.generation_config.max_new_tokens = 12
-    save_checkpoint(folder / "several", TASKS["attention-translation"], model, [tokenizer], {})
-    return folder / "several"
+    return build_several(tmp_path_factory.mktemp("several"))
 
 
 @pytest.fixture(scope="module", params=["torch", "onnx"])
