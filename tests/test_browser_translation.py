@@ -17,16 +17,17 @@ from .test_browser_links import wait_for_link
 
 pytestmark = needs_browser
 
-SEVERAL_APP = """
+SEVERAL_APP = f"""
+import dataclasses
 import sys
 from pathlib import Path
 from types import MappingProxyType
-import tasks
-from tests.several import task_of_both
-row = task_of_both()
-tasks.TASKS = MappingProxyType({row.name: row})
+import tasks  # before anything else reads the table
+row = tasks.TASKS["attention-translation"]
+row = dataclasses.replace(row, checkpoints={NAMES!r}, default_checkpoint={NAMES[0]!r})
+tasks.TASKS = MappingProxyType({{row.name: row}})
 import hub
-hub.TASKS, hub.CHECKPOINTS = tasks.TASKS, Path(sys.argv.pop(1))
+hub.CHECKPOINTS = Path(sys.argv.pop(1))
 import app
 app.main()
 """
@@ -90,8 +91,9 @@ def test_what_is_unlike_all_training_is_told(page):  # noqa: F811
 
 
 class TestSeveral:
-    @pytest.fixture(scope="module")
-    def running_app(self, tmp_path_factory):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def running_app(cls, tmp_path_factory):
         """The demo of two tiny checkpoints, one of them of several directions."""
         folder, port = tmp_path_factory.mktemp("several"), free_port()
         build_several(folder), build_one(folder)
