@@ -33,7 +33,7 @@ TRANSLATION_CSS = """
 #languages { align-items: center; }
 @media (max-width: 480px) {
   #languages, #languages > .form { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 8px; }
-  #languages > .form { grid-column: 1 / -1; }
+  #languages > .form { grid-column: 1 / -1; gap: 0; }
   #languages * { min-width: 0 !important; }
 }
 """
