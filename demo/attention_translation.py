@@ -45,6 +45,9 @@ WAYS = (
     ("From each translated word to your sentence", FROM_TARGET),
     ("From each word of your sentence to the translation", FROM_SOURCE),
 )
+VISIBLE = {"api_visibility": "private", "show_progress": "minimal"}
+SILENT = VISIBLE | {"show_progress": "hidden"}
+"""How events show that they take a while."""
 PROGRAMS = "The same question with the same options, from a program. For the evidence too, add `return_evidence`."
 
 
@@ -108,44 +111,54 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
             *(evidence.hypotheses, evidence.picture, results, asked_state, offered),
         ],
     }
-    visible = {"api_visibility": "private", "show_progress": "minimal"}
-    silent = visible | {"show_progress": "hidden"}
-    write = {"fn": _writing(task), "inputs": asked, "outputs": programs, "queue": False, **silent}
+    write = {"fn": _writing(task), "inputs": asked, "outputs": programs, "queue": False, **SILENT}
     asking = [question.button.click, question.text.submit]
-    gr.on(asking, **translate, **visible)
+    gr.on(asking, **translate, **VISIBLE)
     gr.on([*asking, accordion.expand], **write)
 
     menus = [question.source, question.target, question.swap]
     chosen = [question.checkpoint, question.source, question.target]
-    question.source.input(fit_languages, chosen, menus, **silent).then(**write)
+    question.source.input(fit_languages, chosen, menus, **SILENT).then(**write)
     question.target.input(**write)
     length_penalty = sliders[OPTION_NAMES.index("length_penalty")]
-    switched = question.checkpoint.input(_length_penalty, question.checkpoint, length_penalty, **silent).then(
-        fit_languages, chosen, menus, **silent
+    switched = question.checkpoint.input(_length_penalty, question.checkpoint, length_penalty, **SILENT).then(
+        fit_languages, chosen, menus, **SILENT
     )
     swapping = [*chosen, evidence.hypotheses, results]
-    swap = question.swap.click(swapped, swapping, [question.text, *menus], **silent)
-    detecting = examples.load_input_event.then(fit_languages, question.checkpoint, menus, **silent)
+    swap = question.swap.click(swapped, swapping, [question.text, *menus], **SILENT)
+    detecting = examples.load_input_event.then(fit_languages, question.checkpoint, menus, **SILENT)
     for filled_in in (switched.then, swap.success, detecting.then):
-        filled_in(**translate, **visible).then(**write)
+        filled_in(**translate, **VISIBLE).then(**write)
 
+    _wire_evidence(evidence, handlers, message, results, asked_state, offered)
+    return _linked(task, question, dict(zip((*OPTION_NAMES, "target_prefix"), (*sliders, prefix), strict=True)))
+
+
+def _wire_evidence(
+    evidence: _Evidence,
+    handlers: TranslationHandlers,
+    message: gr.HTML,
+    results: gr.State,
+    asked: gr.State,
+    offered: gr.State,
+) -> None:
+    """Let the visitor look at an answer otherwise, and choose other words in it."""
     drawing = [evidence.hypotheses, results, evidence.merged, evidence.way]
-    evidence.hypotheses.input(show, drawing, [evidence.answer, evidence.picture, evidence.alternatives], **silent)
-    gr.on([evidence.merged.input, evidence.way.input], redraw, drawing, evidence.picture, **silent)
+    evidence.hypotheses.input(show, drawing, [evidence.answer, evidence.picture, evidence.alternatives], **SILENT)
+    gr.on([evidence.merged.input, evidence.way.input], redraw, drawing, evidence.picture, **SILENT)
     evidence.answer.word(
         or_refusal(handlers.look_at_word, num_others=2),
-        [evidence.hypotheses, results, asked_state],
+        [evidence.hypotheses, results, asked],
         [message, evidence.alternatives, offered],
         trigger_mode="always_last",
-        **silent,
+        **SILENT,
     )
     evidence.alternatives.choose(
         or_refusal(go_on_with, num_others=5),
-        [results, asked_state, offered, evidence.merged, evidence.way],
+        [results, asked, offered, evidence.merged, evidence.way],
         [message, evidence.answer, evidence.alternatives, evidence.hypotheses, evidence.picture, results],
-        **silent,
+        **SILENT,
     ).then(None, js=FOCUS_WORD_JS, api_visibility="private")
-    return _linked(task, question, dict(zip((*OPTION_NAMES, "target_prefix"), (*sliders, prefix), strict=True)))
 
 
 def _question(task: Task) -> _Question:
