@@ -1,7 +1,11 @@
 """From pieces to words: for people who want to see which words, not which pieces, were looked at."""
 
+import re
+
 WORD_START = "▁"
 END = "</s>"
+WANTED = re.compile(r"<2(\w+)>")
+"""The piece that tells a network of several languages which to write."""
 
 
 def word_groups(tokens: list[str]) -> list[list[int]]:
@@ -44,10 +48,26 @@ def merge_words(
     return _join(source_tokens, sources), _join(target_tokens, targets), merged
 
 
+def by_source(weights: list[list[float]]) -> list[list[float]]:
+    """Turn an alignment round: for each source, how the attention that it got is shared among the targets.
+
+    Args:
+        weights: T lists of S weights.
+
+    Returns:
+        S lists of T shares, which sum to 1; of a source that got no attention at all they are 0.
+    """
+    columns = [list(column) for column in zip(*weights, strict=True)]
+    return [[weight / (sum(column) or 1.0) for weight in column] for column in columns]
+
+
 def readable(token: str) -> str:
-    """Write a piece for people: without the mark of a word's start; the end of the sentence as a sign."""
+    """Write a piece for people: without the mark of a word's start; the end, and the language wanted, as a sign."""
     if token == END:
         return "⏎"
+    wanted = WANTED.fullmatch(token)
+    if wanted:
+        return f"→ {wanted[1]}"
     return token.removeprefix(WORD_START) or "␣"
 
 

@@ -20,6 +20,7 @@ from .story_answer import ANSWER_CSS
 from .story_builder import BUILDER_CSS
 from .story_hops import HOPS_CSS
 from .transcript import TRANSCRIPT_CSS
+from .translation_answer import TRANSLATION_CSS
 from .zero_gpu import with_lent_gpu
 
 THEME = gr.themes.Default(
@@ -40,7 +41,7 @@ CSS = (
 .message { color: #b91c1c; background: rgba(239, 68, 68, .08); border-left: 3px solid currentColor; border-radius: 4px;
   font-weight: 500; padding: 10px 12px; margin: 0 !important; overflow-wrap: anywhere; }
 .dark .message { color: #fca5a5; }
-#answer .html-container, #picture .html-container, #message .html-container { padding: 0; }
+:is(#told, #answer, #instead, #picture, #message) .html-container { padding: 0; }
 #merge { border: 0; background: none; padding: 6px 0; }
 .hypotheses .wrap { flex-direction: column; }
 .hypotheses label { white-space: normal; align-items: flex-start; }
@@ -60,7 +61,8 @@ body:not(.dark) .programs .cm-line span { color: inherit !important; } /* its li
 @media (max-width: 480px) {
   #tasks > .tab-wrapper { margin: 0 -12px; } /* what does not fit goes into a menu */
   #tasks > .tab-wrapper button { font-size: 13px; padding: 0 3px !important; }
-  :is(#direction, #char-model, #char-colour) .wrap { flex-wrap: nowrap; gap: 6px; }
+  :is(#direction, #char-model, #char-colour) .wrap { gap: 6px; }
+  :is(#char-model, #char-colour) .wrap { flex-wrap: nowrap; }
   :is(#direction, #char-model, #char-colour) label { padding: 8px 7px; flex: 1; font-size: 13px; white-space: nowrap; }
   :is(#direction, #char-model, #char-colour) label span { margin-left: 5px; }
   #char-written { min-height: 90vh; } /* the place is there before the text, and can be scrolled to */
@@ -69,6 +71,7 @@ body:not(.dark) .programs .cm-line span { color: inherit !important; } /* its li
 footer { display: none !important; }
 """
     + HEAT_MAP_CSS
+    + TRANSLATION_CSS
     + IMAGE_ATTENTION_CSS
     + CHAR_TEXT_CSS
     + CHAR_NEXT_CSS

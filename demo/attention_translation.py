@@ -1,8 +1,7 @@
-"""The translation tab: hypotheses, and the alignment of the one that is chosen."""
+"""The translation tab: hypotheses, the alignment of the one that is chosen, and other words in its places."""
 
-import math
 from collections.abc import Callable
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -13,14 +12,22 @@ from pipelines import pipeline_class
 from pipelines.pipeline_attention_translation import MAXIMUM_CHARACTERS
 from tasks import Task
 
-from .alignment import END, merge_words, word_groups
-from .heat_map import heat_map_html
 from .links import Field, Linked, one_of, option_fields, text_of
 from .options import named, option_sliders
-from .served import Checkpoints, ask, or_refusal
+from .served import Checkpoints, or_refusal
 from .snippets import base_url, boxed, client_snippet, curl_snippet, program_boxes, python_snippet
+from .translation_answer import FOCUS_WORD_JS, INSTEAD_JS, WORD_JS
+from .translation_handlers import FROM_SOURCE, FROM_TARGET, TranslationHandlers, go_on_with, redraw, show
+from .translation_languages import (
+    fit_languages,
+    is_of_several,
+    language_choices,
+    languages_of,
+    lay_out_languages,
+    swapped,
+    title,
+)
 
-LANGUAGES = {"en": "English", "de": "German", "fr": "French"}
 EXAMPLES = (
     "Two dogs chase a yellow ball across the wet grass.",
     "An old man in a straw hat reads a newspaper on a bench.",
@@ -29,15 +36,45 @@ EXAMPLES = (
     "The goalkeeper catches the ball while the fans cheer.",
 )
 """At most 60 characters each: Gradio cuts longer ones."""
+OTHER_EXAMPLES = ("Wo ist der nächste Bahnhof?", "Un chien court dans la neige.")
+"""For a checkpoint of several languages."""
 OPTION_NAMES = ("num_beams", "num_return_sequences", "length_penalty", "coverage_penalty", "no_repeat_ngram_size")
 STARTING_VALUES = {"num_beams": 5, "num_return_sequences": 5, "coverage_penalty": 0.0, "no_repeat_ngram_size": 0}
-CAPTION = (
-    "Each row is a {unit} of the translation, each column one of your sentence: the stronger the blue, the more "
-    "attention. The bar beside a row is the probability the model gave it; ⏎ ends the sentence."
+LANGUAGES = ("src_lang", "tgt_lang")
+WAYS = (
+    ("From each translated word to your sentence", FROM_TARGET),
+    ("From each word of your sentence to the translation", FROM_SOURCE),
 )
-NO_ALIGNMENT = "<p>This network has no attention: it reads the whole sentence as one vector. There is no alignment.</p>"
-
+VISIBLE = {"api_visibility": "private", "show_progress": "minimal"}
+SILENT = VISIBLE | {"show_progress": "hidden"}
+"""How events show that they take a while."""
 PROGRAMS = "The same question with the same options, from a program. For the evidence too, add `return_evidence`."
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What the visitor asks with."""
+
+    text: gr.Textbox
+    checkpoint: gr.Radio
+    source: gr.Dropdown
+    target: gr.Dropdown
+    swap: gr.Button
+    button: gr.Button
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What the visitor sees of an answer."""
+
+    column: gr.Column
+    told: gr.HTML
+    answer: gr.HTML
+    alternatives: gr.HTML
+    hypotheses: gr.Radio
+    way: gr.Radio
+    merged: gr.Checkbox
+    picture: gr.HTML
 
 
 def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
@@ -50,92 +87,101 @@ def build_tab(task: Task, checkpoints: Checkpoints) -> Linked:
     Returns:
         What a link to the tab holds.
     """
-    text, checkpoint, button = _question(task)
+    question = _question(task)
     message = gr.HTML(visible=False, elem_id="message")
     examples = gr.Examples(
-        [[example] for example in EXAMPLES], [text], cache_examples=False, label="Examples", api_visibility="private"
+        [[example] for example in _examples(task)],
+        [question.text],
+        cache_examples=False,
+        label="Examples",
+        api_visibility="private",
     )
     sliders, prefix = _options(task)
-    evidence, answer, hypotheses, merged, picture = _evidence()
-    results = gr.State([])
+    evidence = _evidence()
+    results, asked_state, offered = gr.State([]), gr.State(), gr.State()
     accordion, programs = program_boxes(PROGRAMS, "programs")
 
-    asked = [text, checkpoint, prefix, *sliders]
-    answered = [message, evidence, answer, hypotheses, picture, results]
-    asking = [button.click, text.submit]
-    translate, write = _translation(checkpoints), _writing(task)
-    visible = {"api_visibility": "private", "show_progress": "minimal"}
-    silent = visible | {"show_progress": "hidden"}
-    gr.on(asking, translate, [merged, *asked], answered, **visible)
-    gr.on([*asking, accordion.expand], write, asked, programs, queue=False, **silent)
-    gr.on([hypotheses.input, merged.input], show, [hypotheses, results, merged], [answer, picture], **silent)
+    handlers = TranslationHandlers(checkpoints)
+    asked = [question.text, question.checkpoint, question.source, question.target, prefix, *sliders]
+    translate = {
+        "fn": _translation(handlers),
+        "inputs": [evidence.merged, evidence.way, *asked],
+        "outputs": [
+            *(message, evidence.column, evidence.told, evidence.answer, evidence.alternatives),
+            *(evidence.hypotheses, evidence.picture, results, asked_state, offered),
+        ],
+    }
+    write = {"fn": _writing(task), "inputs": asked, "outputs": programs, "queue": False, **SILENT}
+    asking = [question.button.click, question.text.submit]
+    gr.on(asking, **translate, **VISIBLE)
+    gr.on([*asking, accordion.expand], **write)
+
+    menus = [question.source, question.target, question.swap]
+    chosen = [question.checkpoint, question.source, question.target]
+    question.source.input(fit_languages, chosen, menus, **SILENT).then(**write)
+    question.target.input(**write)
     length_penalty = sliders[OPTION_NAMES.index("length_penalty")]
-    switched = checkpoint.input(_length_penalty, checkpoint, length_penalty, **silent)
-    for filled_in in (switched, examples.load_input_event):
-        filled_in.then(translate, [merged, *asked], answered, **visible)
-        filled_in.then(write, asked, programs, queue=False, **silent)
-    return _linked(task, text, checkpoint, dict(zip((*OPTION_NAMES, "target_prefix"), (*sliders, prefix), strict=True)))
+    switched = question.checkpoint.input(_length_penalty, question.checkpoint, length_penalty, **SILENT).then(
+        fit_languages, chosen, menus, **SILENT
+    )
+    swapping = [*chosen, evidence.hypotheses, results]
+    swap = question.swap.click(swapped, swapping, [question.text, *menus], **SILENT)
+    detecting = examples.load_input_event.then(fit_languages, question.checkpoint, menus, **SILENT)
+    for filled_in in (switched.then, swap.success, detecting.then):
+        filled_in(**translate, **VISIBLE).then(**write)
+
+    _wire_evidence(evidence, handlers, message, results, asked_state, offered)
+    return _linked(task, question, dict(zip((*OPTION_NAMES, "target_prefix"), (*sliders, prefix), strict=True)))
 
 
-def show(rank: int, results: list[dict], merged: bool) -> tuple[str, str]:
-    """Show another hypothesis of the same answer; nothing is computed anew."""
-    if rank is None or rank >= len(results):
-        raise gr.Error("The server no longer has this answer. Press Translate again.")
-    return answer_html(results[rank]), picture_html(results[rank], merged)
+def _wire_evidence(
+    evidence: _Evidence,
+    handlers: TranslationHandlers,
+    message: gr.HTML,
+    results: gr.State,
+    asked: gr.State,
+    offered: gr.State,
+) -> None:
+    """Let the visitor look at an answer otherwise, and choose other words in it."""
+    drawing = [evidence.hypotheses, results, evidence.merged, evidence.way]
+    evidence.hypotheses.input(show, drawing, [evidence.answer, evidence.picture, evidence.alternatives], **SILENT)
+    gr.on([evidence.merged.input, evidence.way.input], redraw, drawing, evidence.picture, **SILENT)
+    evidence.answer.word(
+        or_refusal(handlers.look_at_word, num_others=2),
+        [evidence.hypotheses, results, asked],
+        [message, evidence.alternatives, offered],
+        trigger_mode="always_last",
+        **SILENT,
+    )
+    evidence.alternatives.choose(
+        or_refusal(go_on_with, num_others=5),
+        [results, asked, offered, evidence.merged, evidence.way],
+        [message, evidence.answer, evidence.alternatives, evidence.hypotheses, evidence.picture, results],
+        **SILENT,
+    ).then(None, js=FOCUS_WORD_JS, api_visibility="private")
 
 
-def answer_html(result: dict) -> str:
-    """Write a translation large."""
-    return f'<p class="answer">{escape(result["translation_text"])}</p>'
-
-
-def picture_html(result: dict, merged: bool) -> str:
-    """Draw the alignment of a hypothesis, of pieces or of words."""
-    evidence = result["evidence"]
-    sources, targets, weights = evidence["source_tokens"], evidence["target_tokens"], evidence["attention"]
-    log_probabilities = evidence["token_log_probabilities"]
-    if weights is None:
-        return NO_ALIGNMENT
-    if merged:
-        log_probabilities = [sum(log_probabilities[index] for index in group) for group in word_groups(targets)]
-        sources, targets, weights = merge_words(sources, targets, weights)
-    probabilities = [math.exp(value) for value in log_probabilities]
-    caption = CAPTION.format(unit="word" if merged else "piece")
-    return heat_map_html(sources, targets, weights, caption, probabilities)
-
-
-def hypothesis_labels(results: list[dict]) -> list[str]:
-    """Name hypotheses for a list: the text, the score, and what two of the same text differ in."""
-    labels, seen = [], set()
-    for rank, result in enumerate(results):
-        text = result["translation_text"]
-        remarks = [f"{result['score']:.2f}".replace("-", "−")]
-        if text in seen:
-            remarks.append("other pieces")
-        if result["evidence"]["target_tokens"][-1] != END:
-            remarks.append("cut off")
-        seen.add(text)
-        labels.append(f"{rank + 1}. {text} ({', '.join(remarks)})")
-    return labels
-
-
-def _question(task: Task) -> tuple[gr.Textbox, gr.Radio, gr.Button]:
-    directions = [(_direction(name), name) for name in task.checkpoints]
+def _question(task: Task) -> _Question:
     # One line, so that Enter submits; it grows with the text.
-    text = gr.Textbox(label="Sentence in English", lines=1, max_lines=5, value=EXAMPLES[0], elem_id="source")
-    with gr.Row(equal_height=True):
-        checkpoint = gr.Radio(
-            directions,
-            value=task.default_checkpoint,
-            label="Direction",
-            show_label=False,
-            container=False,
-            elem_id="direction",
-            scale=3,
-            min_width=300,
-        )
-        button = gr.Button("Translate", variant="primary", elem_id="translate", scale=1, min_width=200)
-    return text, checkpoint, button
+    text = gr.Textbox(label="Your sentence", lines=1, max_lines=5, value=EXAMPLES[0], elem_id="source")
+    checkpoint = gr.Radio(
+        [(title(name), name) for name in task.checkpoints],
+        value=task.default_checkpoint,
+        label="Model",
+        show_label=False,
+        container=False,
+        elem_id="direction",
+    )
+    with gr.Row(elem_id="languages"):
+        source, target, swap = lay_out_languages(task)
+        button = gr.Button("Translate", variant="primary", elem_id="translate", scale=3, min_width=200)
+    return _Question(text, checkpoint, source, target, swap, button)
+
+
+def _examples(task: Task) -> tuple[str, ...]:
+    if is_of_several(task.default_checkpoint):
+        return (*EXAMPLES[:3], *OTHER_EXAMPLES)
+    return EXAMPLES
 
 
 def _options(task: Task) -> tuple[list[gr.Slider], gr.Textbox]:
@@ -153,9 +199,11 @@ def _options(task: Task) -> tuple[list[gr.Slider], gr.Textbox]:
     return sliders, prefix
 
 
-def _evidence() -> tuple[gr.Column, gr.HTML, gr.Radio, gr.Checkbox, gr.HTML]:
-    with gr.Column(visible=False) as evidence:
-        answer = gr.HTML(elem_id="answer")
+def _evidence() -> _Evidence:
+    with gr.Column(visible=False) as column:
+        told = gr.HTML(elem_id="told")
+        answer = gr.HTML(js_on_load=WORD_JS, elem_id="answer")
+        alternatives = gr.HTML(js_on_load=INSTEAD_JS, elem_id="instead")
         with gr.Row():
             with gr.Column(scale=3, min_width=280):
                 hypotheses = gr.Radio(
@@ -166,48 +214,48 @@ def _evidence() -> tuple[gr.Column, gr.HTML, gr.Radio, gr.Checkbox, gr.HTML]:
                     elem_classes=["hypotheses"],
                 )
             with gr.Column(scale=7, min_width=300):
+                way = gr.Radio(list(WAYS), value=FROM_TARGET, label="Alignment", elem_id="way")
                 merged = gr.Checkbox(False, label="Merge pieces into words", elem_id="merge", container=False)
                 picture = gr.HTML(elem_id="picture")
-    return evidence, answer, hypotheses, merged, picture
+    return _Evidence(column, told, answer, alternatives, hypotheses, way, merged, picture)
 
 
-def _linked(task: Task, text: gr.Textbox, checkpoint: gr.Radio, options: dict[str, Component]) -> Linked:
+def _linked(task: Task, question: _Question, options: dict[str, Component]) -> Linked:
     """Return what a link to the tab holds; one that names no length penalty gets what the checkpoint was tuned to."""
 
     def follow(values: dict[str, Any]) -> dict[Component, Any]:
-        return {options["length_penalty"]: _length_penalty(values.get("checkpoint", task.default_checkpoint))}
+        checkpoint = values.get("checkpoint", task.default_checkpoint)
+        menus = fit_languages(checkpoint, *(values.get(name) for name in LANGUAGES))
+        filled = dict(zip((question.source, question.target, question.swap), menus, strict=True))
+        if "length_penalty" not in values:
+            filled[options["length_penalty"]] = _length_penalty(checkpoint)
+        return filled
 
+    languages = languages_of(*task.checkpoints)
     fields = [
-        Field("checkpoint", checkpoint, one_of("checkpoint", task.checkpoints)),
-        Field("text", text, text_of("text", MAXIMUM_CHARACTERS)),
+        Field("checkpoint", question.checkpoint, one_of("checkpoint", task.checkpoints)),
+        Field("text", question.text, text_of("text", MAXIMUM_CHARACTERS)),
+        Field("src_lang", question.source, one_of("src_lang", languages)),
+        Field("tgt_lang", question.target, one_of("tgt_lang", languages)),
         *option_fields(task, options),
     ]
-    return Linked(fields, follow=follow)
+    return Linked(fields, [question.swap], follow)
 
 
-def _translation(checkpoints: Checkpoints) -> Callable:
+def _translation(handlers: TranslationHandlers) -> Callable:
     """Return the handler that translates: a visible answer, or a sentence that says why there is none."""
 
-    def translate(merged: bool, text: str, checkpoint: str, prefix: str, *values: Any) -> tuple:
-        found = ask(checkpoints, checkpoint, text or "", _parameters(values, prefix))
-        choices = [(label, rank) for rank, label in enumerate(hypothesis_labels(found))]
-        return (
-            gr.HTML(visible=False),
-            gr.Column(visible=True),
-            answer_html(found[0]),
-            gr.Radio(choices, value=0),
-            picture_html(found[0], merged),
-            found,
-        )
+    def translate(merged: bool, way: str, text: str, checkpoint: str, *values: Any) -> tuple:
+        return handlers.translate(merged, way, checkpoint, text or "", _parameters(checkpoint, *values))
 
-    return or_refusal(translate, num_others=5)
+    return or_refusal(translate, num_others=9)
 
 
 def _writing(task: Task) -> Callable:
     """Return the handler that writes programs which ask what the page asks."""
 
-    def write(request: gr.Request, text: str, checkpoint: str, prefix: str, *values: Any) -> list[str]:
-        address, parameters, text = base_url(request), _parameters(values, prefix), text or ""
+    def write(request: gr.Request, text: str, checkpoint: str, *values: Any) -> list[str]:
+        address, parameters, text = base_url(request), _parameters(checkpoint, *values), text or ""
         return boxed(
             python_snippet(task.name, checkpoint, text, parameters),
             curl_snippet(address, checkpoint, text, parameters),
@@ -217,15 +265,15 @@ def _writing(task: Task) -> Callable:
     return write
 
 
-def _parameters(values: tuple[Any, ...], prefix: str | None) -> dict[str, Any]:
-    return named((*OPTION_NAMES, "target_prefix"), (*values, prefix))
+def _parameters(
+    checkpoint: str, source: str | None, target: str | None, prefix: str | None, *values: Any
+) -> dict[str, Any]:
+    """Name what the page asks with; languages that the checkpoint does not leave open are not named."""
+    source_menu, target_menu, _ = language_choices(checkpoint, source, target)
+    languages = (source_menu["value"], target_menu["value"])
+    return named((*OPTION_NAMES, "target_prefix", *LANGUAGES), (*values, prefix, *languages))
 
 
 def _length_penalty(checkpoint: str) -> float:
     """Return what the checkpoint was tuned to; checkpoints differ in it."""
     return hub.decoding_defaults(checkpoint)["length_penalty"]
-
-
-def _direction(checkpoint: str) -> str:
-    source, target = checkpoint.split("-")[-2:]
-    return f"{LANGUAGES[source]} → {LANGUAGES[target]}"

@@ -129,7 +129,8 @@ def _linked(task: Task, asked: list[Component], page: list[Component]) -> Linked
     checkpoint, beginning, maps, seed, *sliders = asked
 
     def follow(values: dict[str, Any]) -> dict[Component, Any]:
-        return dict(zip(page, model_page(values.get("checkpoint", task.default_checkpoint)), strict=True))
+        filled = dict(zip(page, model_page(values.get("checkpoint", task.default_checkpoint)), strict=True))
+        return {one: value for one, value in filled.items() if one is not beginning or "text" not in values}
 
     fields = [
         Field("checkpoint", checkpoint, one_of("checkpoint", task.checkpoints)),

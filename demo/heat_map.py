@@ -41,6 +41,7 @@ def heat_map_html(
     weights: list[list[float]],
     title: str,
     probabilities: list[float] | None = None,
+    arrow: str = "←",
 ) -> str:
     """Draw which source each target looked at.
 
@@ -50,13 +51,14 @@ def heat_map_html(
         weights: T lists of S numbers from 0 to 1.
         title: what is to be seen.
         probabilities: of the T targets, from 0 to 1; drawn as a bar beside each row's name.
+        arrow: between the names of a row and a column, where a cell says what it is.
 
     Returns:
         HTML; everything that came from people is escaped.
     """
     columns = "".join(f'<th scope="col"><span{_style(token)}>{_name(token)}</span></th>' for token in source_tokens)
     rows = "".join(
-        _row(target, source_tokens, row, probability)
+        _row(target, source_tokens, row, probability, arrow)
         for target, row, probability in zip(
             target_tokens, weights, probabilities or [None] * len(target_tokens), strict=True
         )
@@ -69,9 +71,10 @@ def heat_map_html(
     )
 
 
-def _row(target: str, source_tokens: list[str], weights: list[float], probability: float | None) -> str:
+def _row(target: str, source_tokens: list[str], weights: list[float], probability: float | None, arrow: str) -> str:
+    row = f"{_name(target)} {arrow}"
     cells = "".join(
-        f'<td style="--weight:{weight:.3f}" title="{_name(target)} ← {_name(source)}: {weight:.2f}">{weight:.2f}</td>'
+        f'<td style="--weight:{weight:.3f}" title="{row} {_name(source)}: {weight:.2f}">{weight:.2f}</td>'
         for source, weight in zip(source_tokens, weights, strict=True)
     )
     name = f"<span{_style(target)}>{_name(target)}</span>{_bar(probability)}"

@@ -48,7 +48,8 @@ class Linked:
     others: Sequence[Component] = ()
     """What else changes on the tab when a link is followed."""
     follow: Callable[[dict[str, Any]], dict[Component, Any]] = lambda _: {}
-    """From a link's values, by name, to what `others`, and fields that the link left out, are to be."""
+    """From a link's values, by name, to what `others`, fields that the link left out, and fields that are more than
+    their value, are to be."""
 
 
 def one_of(name: str, values: Mapping[str, Any] | Iterable[str]) -> Callable[[str], Any]:
@@ -125,9 +126,8 @@ def read_link(query: Mapping[str, str], linked: Mapping[str, Linked]) -> tuple[s
                 values[field.name] = field.read(query[field.name])
             except InputError as error:
                 complaints.append(str(error))
-    components = linked[tab].follow(values)
-    components |= {field.component: values[field.name] for field in linked[tab].fields if field.name in values}
-    return tab, components, " ".join(complaints)
+    components = {field.component: values[field.name] for field in linked[tab].fields if field.name in values}
+    return tab, components | linked[tab].follow(values), " ".join(complaints)
 
 
 def wire_links(demo: gr.Blocks, tabs: gr.Tabs, linked: Mapping[str, Linked], links: Mapping[str, gr.Textbox]) -> None:

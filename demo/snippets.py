@@ -5,6 +5,8 @@ from typing import Any
 
 import gradio as gr
 
+LANGUAGES = ("src_lang", "tgt_lang")
+
 
 def base_url(request: gr.Request | None) -> str:
     """Return the address under which the visitor reaches this server."""
@@ -37,12 +39,15 @@ def client_snippet(address: str, checkpoint: str, method: str, text: str, parame
         checkpoint: its name.
         method: the client's method, such as "translation".
         text: the input.
-        parameters: options.
+        parameters: options; the client has arguments for two languages, and takes neither without the other.
     """
+    both = LANGUAGES if set(LANGUAGES) <= parameters.keys() else ()
+    languages = "".join(f", {name}={parameters[name]!r}" for name in both)
+    others = {name: value for name, value in parameters.items() if name not in both}
     return (
         "from huggingface_hub import InferenceClient\n\n"
         f"client = InferenceClient(base_url={json.dumps(f'{address}/models/{checkpoint}')})\n"
-        f"print(client.{method}({_literal(text)}, generate_parameters={parameters!r}))\n"
+        f"print(client.{method}({_literal(text)}{languages}, generate_parameters={others!r}))\n"
     )
 
 

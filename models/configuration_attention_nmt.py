@@ -68,6 +68,10 @@ class AttentionNmtConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
     """One matrix for the source embeddings, the target embeddings and the output layer."""
 
+    unfamiliar_below: float | None = None
+    """A translation whose pieces have a mean log-probability below it, in nats, is of a sentence unlike those that were
+    trained on; None where it was not measured."""
+
     is_encoder_decoder: bool = True
     use_cache: bool = True
     pad_token_id: int | None = 0

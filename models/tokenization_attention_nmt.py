@@ -1,4 +1,7 @@
-"""SentencePiece tokenizer with one vocabulary for source and target."""
+"""SentencePiece tokenizer with one vocabulary for source and target, which can also guess a text's language."""
+
+import math
+from collections.abc import Iterable, Mapping
 
 from transformers import SentencePieceBackend
 
@@ -6,6 +9,11 @@ from transformers import SentencePieceBackend
 def language_token(language: str) -> str:
     """Return the token that asks for a language (Johnson et al. 2016, section 3), such as "<2de>"."""
     return f"<2{language}>"
+
+
+def written_counts(counts: Mapping[int, int]) -> str:
+    """Write how often pieces were counted on one line, for tokenizer_config.json: "4:1533 7:20"."""
+    return " ".join(f"{piece}:{count}" for piece, count in sorted(counts.items()))
 
 
 class AttentionNmtTokenizer(SentencePieceBackend):
@@ -22,8 +30,24 @@ class AttentionNmtTokenizer(SentencePieceBackend):
         eos_token: str = "</s>",
         unk_token: str = "<unk>",
         split_special_tokens: bool = True,  # a "</s>" that somebody types is text
+        piece_counts: dict[str, str] | None = None,
         **kwargs,
     ):
+        """Load the vocabulary.
+
+        Args:
+            vocab_file: `spm.model`.
+            pad_token: of padding.
+            bos_token: of a translation's start.
+            eos_token: of a sentence's end.
+            unk_token: of what no piece covers.
+            split_special_tokens: whether a special token that somebody types is text.
+            piece_counts: for each language how often its training text has each piece, as `written_counts` writes it;
+                None for a tokenizer that does not guess languages.
+            **kwargs: transformers' own.
+        """
+        if piece_counts:
+            kwargs["piece_counts"] = piece_counts  # what transformers is given, it saves
         super().__init__(
             vocab_file=vocab_file,
             pad_token=pad_token,
@@ -33,6 +57,58 @@ class AttentionNmtTokenizer(SentencePieceBackend):
             split_special_tokens=split_special_tokens,
             **kwargs,
         )
+        self._counts = {
+            language: {int(piece): int(count) for piece, count in (one.split(":") for one in counts.split())}
+            for language, counts in (piece_counts or {}).items()
+        }
+
+    @property
+    def counted_languages(self) -> tuple[str, ...]:
+        """The languages that `guess_language` knows."""
+        return tuple(self._counts)
+
+    def set_piece_counts(self, counts: Mapping[str, Mapping[int, int]]) -> None:
+        """Let it guess languages from now on, and when it is saved and loaded again.
+
+        Args:
+            counts: for each language how often its training text has each piece.
+        """
+        self._counts = {language: dict(pieces) for language, pieces in counts.items()}
+        self.init_kwargs["piece_counts"] = {language: written_counts(pieces) for language, pieces in counts.items()}
+
+    def guess_language(self, text: str, languages: Iterable[str] | None = None) -> tuple[str, float]:
+        """Guess which language a text is written in, by naive Bayes over its pieces.
+
+        Every language is as likely beforehand; a language's piece has the probability
+        (count + 1) / (all counts + vocabulary size). Unknown pieces say nothing.
+
+        Args:
+            text: a sentence.
+            languages: those that it may be, all of them counted; None: every one that is.
+
+        Returns:
+            The language, and its probability among them; pieces are no independent witnesses, so it is too sure.
+
+        Raises:
+            ValueError: where nothing was counted.
+        """
+        languages = list(self._counts if languages is None else languages)
+        if not languages or not set(languages) <= self._counts.keys():
+            raise ValueError(f"Pieces were counted of {list(self._counts)}; cannot guess among {languages}.")
+        pieces = [piece for piece in self.sp_model.encode(text, out_type=int) if piece != self.unk_token_id]
+        scores = []
+        for language in languages:
+            counts = self._counts[language]
+            total = sum(counts.values()) + self.vocab_size
+            scores.append(sum(math.log((counts.get(piece, 0) + 1) / total) for piece in pieces))
+        best = max(scores)
+        return languages[scores.index(best)], 1 / math.fsum(math.exp(score - best) for score in scores)
+
+    def unknown_parts(self, text: str) -> list[str]:
+        """List the parts of a text that no piece covers, each once."""
+        pieces, ids = (self.sp_model.encode(text, out_type=kind) for kind in (str, int))
+        parts = [piece.strip("▁") for piece, number in zip(pieces, ids, strict=True) if number == self.unk_token_id]
+        return [part for part in dict.fromkeys(parts) if part]
 
     def encode_source(self, text: str, target_language: str | None = None, **options) -> list[int]:
         """Cut a source into pieces and end it.

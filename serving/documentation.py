@@ -2,7 +2,7 @@
 
 import base64
 
-from pipelines import pipeline_class
+from pipelines import Option, pipeline_class
 from tasks import TASKS, Task
 
 ERROR_MEANINGS = {
@@ -25,6 +25,38 @@ _ERROR = {
     "properties": {"error": {"type": "string"}, "code": {"type": "string"}, "request_id": {"type": "string"}},
 }
 
+_TYPES = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
+
+
+def _option_schema(option: Option) -> dict:
+    """Describe an option in OpenAPI's terms."""
+    described = {"description": f"{option.description} {option.expectation().capitalize()}."}
+    if option.kind == "texts":
+        return described | {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    described["type"] = _TYPES[option.kind]
+    if option.choices:
+        return described | {"enum": list(option.choices)}
+    limits = {"minimum": option.minimum, "maximum": option.maximum}
+    if option.kind == "str":
+        limits = {"maxLength": option.maximum}
+    return described | {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def _parameters() -> dict:
+    """Describe the options of every task."""
+    return {
+        "type": "object",
+        "description": "Options of the checkpoint's task; GET /models lists those of each checkpoint.",
+        "anyOf": [
+            {
+                "title": task.hub_pipeline_tag,
+                "properties": {option.name: _option_schema(option) for option in pipeline_class(task).options},
+            }
+            for task in TASKS.values()
+        ],
+    }
+
+
 _REQUEST = {
     "type": "object",
     "required": ["inputs"],
@@ -33,7 +65,7 @@ _REQUEST = {
             "description": "One input of the task, or a list; a file is sent in base64, also as a URL "
             '"data:image/png;base64,…". No other URL is fetched.'
         },
-        "parameters": {"type": "object", "description": "Options; GET /models lists those of each checkpoint."},
+        "parameters": _parameters(),
         "stream": {
             "type": "boolean",
             "description": "For text-generation: answer in server-sent events, one a character, as it is written.",
@@ -53,6 +85,9 @@ _ANSWERS = {
                     "target_tokens": ["▁Hunde", "</s>"],
                     "attention": [[0.91, 0.09], [0.07, 0.93]],
                     "token_log_probabilities": [-0.75, -0.07],
+                    "direction": "en-de",
+                    "unknown_pieces": [],
+                    "unfamiliar": False,
                 },
                 "score_parts": {"log_probability": -0.82, "length_denominator": 2.0, "coverage_penalty": 0.0},
             }

@@ -11,9 +11,10 @@ import gradio as gr
 import pytest
 
 from demo.application import build_demo
-from demo.attention_translation import OPTION_NAMES, hypothesis_labels, picture_html, show
+from demo.attention_translation import OPTION_NAMES
 from demo.served import CANNOT_ANSWER, refusal
 from demo.snippets import base_url, client_snippet, curl_snippet, python_snippet
+from demo.translation_handlers import FROM_TARGET, hypothesis_labels, picture_html, show
 from pipelines import pipeline, pipeline_class
 from serving.checkpoints import ServedCheckpoints
 from serving.errors import busy
@@ -33,6 +34,9 @@ RESULT = {
         "target_tokens": ["▁Ein", "▁Hu", "nd", "</s>"],
         "attention": [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.6, 0.1], [0.2, 0.2, 0.6]],
         "token_log_probabilities": [-0.1, -0.2, -0.3, -0.4],
+        "direction": "en-de",
+        "unknown_pieces": [],
+        "unfamiliar": None,
     },
 }
 
@@ -64,7 +68,8 @@ def handler(demo, name):
 
 def ask(demo, text, checkpoint="attention-nmt-en-de", prefix="", merged=False, **options):
     """Ask as the page does."""
-    return handler(demo, "translate")(merged, text, checkpoint, prefix, *[options.get(name) for name in OPTION_NAMES])
+    values = [options.get(name) for name in OPTION_NAMES]
+    return handler(demo, "translate")(merged, FROM_TARGET, text, checkpoint, "", "", prefix, *values)
 
 
 def drawn_weights(picture):
@@ -78,13 +83,14 @@ def flat(rows):
 def test_the_page_draws_the_evidence_of_its_answer(tiny_translation):
     pipe, demo = tiny_translation
     expected = pipe("A man rides.", num_beams=3, num_return_sequences=2, return_evidence=True)
-    message, column, answer, hypotheses, picture, results = ask(
+    message, column, told, answer, _, hypotheses, picture, results, asked, _ = ask(
         demo, "A man rides.", num_beams=3, num_return_sequences=2
     )
+    assert (told, asked.text) == ("", "A man rides.")
     assert results == expected
     assert (message.visible, column.visible, hypotheses.value) == (False, True, 0)
     assert [rank for _, rank in hypotheses.choices] == [0, 1]
-    assert expected[0]["translation_text"] in answer
+    assert html.unescape(re.sub("<[^>]*>", "", answer)) == expected[0]["translation_text"]
     evidence = expected[0]["evidence"]
     assert drawn_weights(picture) == pytest.approx(flat(evidence["attention"]), abs=6e-4)
     assert picture.count('scope="row"') == len(evidence["target_tokens"])
@@ -103,7 +109,7 @@ def test_the_page_draws_the_evidence_of_its_answer(tiny_translation):
 def test_a_mistake_is_a_sentence_and_everything_else_stays(tiny_translation, text, options, sentence):
     message, *others = ask(tiny_translation[1], text, **options)
     assert message.visible and sentence in message.value
-    assert others == [gr.skip()] * 5
+    assert others == [gr.skip()] * 9
 
 
 def test_a_fault_of_ours_says_nothing_about_the_inside_but_the_log_does(tiny_translation, caplog):
@@ -123,7 +129,7 @@ def test_the_picture_is_the_evidence():
 
 def test_a_chosen_hypothesis_is_shown_with_its_own_evidence():
     other = RESULT | {"translation_text": "Der Hund", "evidence": RESULT["evidence"] | {"attention": [[1.0, 0, 0]] * 4}}
-    answer, picture = show(1, [RESULT, other], merged=False)
+    answer, picture, _ = show(1, [RESULT, other], merged=False)
     assert "Der Hund" in answer and picture == picture_html(other, merged=False) != picture_html(RESULT, merged=False)
     assert "&lt;Hund&gt;" in show(0, [RESULT, other], merged=False)[0]
 
@@ -170,7 +176,7 @@ def test_snippets_say_what_was_asked():
 
 def test_the_page_writes_programs_for_what_it_shows(tiny_translation):
     programs = handler(tiny_translation[1], "write")(
-        Request(host="demo:1"), TEXT, "attention-nmt-en-fr", "Un", 3, 2, 1.0, None, 0
+        Request(host="demo:1"), TEXT, "attention-nmt-en-fr", "", "", "Un", 3, 2, 1.0, None, 0
     )
     assert len(programs) == 3
     for program in programs:

@@ -42,9 +42,11 @@ def test_a_link_opens_a_tab_with_its_inputs_and_options(follow):
         target_prefix="Un",
     )
     assert changed.pop("tabs").selected == "attention-translation"
+    assert [changed.pop(menu).choices for menu in ("From", "Into")] == [[("English", "")], [("French", "")]]
+    assert changed.pop("button").interactive is False
     assert changed == {
-        "Direction": "attention-nmt-en-fr",
-        "Sentence in English": "A <b>dog</b> & I.",
+        "Model": "attention-nmt-en-fr",
+        "Your sentence": "A <b>dog</b> & I.",
         "num_beams": 7,
         "length_penalty": 0.35,
         "target_prefix": "Un",

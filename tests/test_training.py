@@ -109,6 +109,8 @@ def test_the_card_is_valid_and_says_what_was_measured(trained):
     assert all(result.metric_config for result in card.data.eval_results)
     assert card.data.pipeline_tag == "translation"
     assert measured["split"] == "test_2016_flickr" and measured["sentences"] == 6
+    configuration = json.loads((trained / "config.json").read_text())
+    assert configuration["unfamiliar_below"] == measured["tuning"]["unfamiliar_below"] < 0
     for expected in ("non-commercial", "38.1 BLEU", "trust_remote_code=True", "`nrefs:1\\|case:lc"):
         assert expected in card.content
 
@@ -174,6 +176,7 @@ def test_one_network_learns_several_directions_of_several_corpora(published, tat
     assert {"eval_bleu", "eval_bleu_tatoeba_en_de"} <= facts["learning_curve"][0].keys()
     pipe = pipeline("attention-translation", model=str(output), device="cpu")
     assert pipe.model.config.directions == ["en-de", "de-en"] and not pipe.model.config.input_feeding
+    assert pipe.tokenizer.guess_language("Hallo Nummer 3.", ["en", "de"])[0] == "de"
     assert pipe.tokenizer.encode_source("Hi.", "de")[0] == pipe.tokenizer.sp_model.piece_to_id("<2de>") != 3
     assert "<2de>" not in pipe.tokenizer.tokenize("<2de> Hi.")  # what somebody types is text
     evaluate.main([str(output), "--data", str(published), str(tatoeba), "--tune", "--num_beams", "2"])

@@ -23,6 +23,7 @@ from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
 from models.tokenization_attention_nmt import AttentionNmtTokenizer, language_token
 
 from .directed_text import DirectedText, Pair, load_directions
+from .language_counts import count_pieces, sources_by_language
 from .parallel_text import load_split
 from .recipe import Recipe as CommonRecipe
 from .recipe import train as train_family
@@ -173,6 +174,8 @@ def train(recipe: Recipe) -> tuple[AttentionNmtForConditionalGeneration, list[At
     sentences = [text for one in texts["train"] for text in (*one.split.sources, *one.split.targets)]
     languages = sorted({one.target_language for one in texts["train"]}) if recipe.directions else []
     tokenizer = train_tokenizer(sentences, recipe.vocab_size, Path(recipe.output, "tokenizer"), languages)
+    if recipe.directions:
+        tokenizer.set_piece_counts(count_pieces(tokenizer, sources_by_language(texts["train"])))
     torch.manual_seed(recipe.seed)
     sentencepiece.set_random_generator_seed(recipe.seed)  # counts once a process; a resumed run samples other cuts
     model = AttentionNmtForConditionalGeneration(_configuration(recipe, len(tokenizer)))

@@ -1,10 +1,13 @@
 """Evaluation and card of attention NMT: BLEU and chrF on the published test split."""
 
 import dataclasses
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
+import numpy as np
 import torch
 from transformers import Pipeline
 
@@ -12,10 +15,11 @@ from models.configuration_attention_nmt import AttentionNmtConfig
 from models.modeling_attention_nmt import AttentionNmtForConditionalGeneration
 from models.tokenization_attention_nmt import AttentionNmtTokenizer
 
-from .attention_nmt import set_decoding_defaults, translate_lines
+from .attention_nmt import MEASURED_OFTEN, Collator, set_decoding_defaults, translate_lines
 from .card import CardFacts, pairs
 from .directed_evaluation import CORPUS_NAMES, directed_card_facts, evaluate_directions
-from .directed_text import load_directions
+from .directed_text import Pair, load_directions
+from .json_files import write_json
 from .parallel_text import ParallelSplit, load_split
 from .translation_metrics import bleu_by_length, corpus_scores
 
@@ -26,6 +30,8 @@ HEADLINES = (
     *(f"BLEU, {corpus} {direction}" for corpus in CORPUS_NAMES.values() for direction in SEVERAL),
 )
 """Metrics that the README's table shows."""
+UNFAMILIAR_PERCENTILE = 2
+"""Of the validation sentences, whose translations are all of the familiar kind: so many are taken for unfamiliar."""
 LANGUAGE_NAMES = {"en": "English", "de": "German", "fr": "French"}
 PAPER_RESULTS = {
     "de": (
@@ -49,7 +55,7 @@ class Evaluation:
     data: list[str] | None = None
     """As in training."""
     tune: bool = False
-    """First choose the length penalty on the validation split and keep it in the checkpoint."""
+    """First choose, on the validation split, the length penalty and below what a sentence is unfamiliar; keep both."""
     num_beams: int = 5
     device: str = "cpu"
 
@@ -65,6 +71,46 @@ def tune_length_penalty(
     return scores
 
 
+def mean_log_probabilities(
+    model: AttentionNmtForConditionalGeneration, tokenizer: AttentionNmtTokenizer, pairs: list[Pair], num_beams: int
+) -> list[float]:
+    """Return the mean log-probability of the pieces of each source's best translation, nats.
+
+    Args:
+        model: with its decoding defaults.
+        tokenizer: its.
+        pairs: of which the sources and the target languages are read.
+        num_beams: of the search.
+    """
+    collate, means = Collator(tokenizer, sampling_alpha=0.0), []
+    pairs = sorted(pairs, key=lambda pair: len(pair.source))
+    for start in range(0, len(pairs), 64):
+        batch = collate(pairs[start : start + 64])
+        ids, mask = batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
+        found = model.translate(ids, mask, num_beams=num_beams)
+        means += [fmean(hypotheses[0].token_log_probabilities) for hypotheses in found]
+    return means
+
+
+def tune_unfamiliar_below(pipe: Pipeline, pairs: list[Pair], num_beams: int) -> float:
+    """Choose below what mean log-probability a sentence is unfamiliar; keep it in the model and in its config.json.
+
+    Args:
+        pipe: of a checkpoint in a folder.
+        pairs: the validation sentences of all directions.
+        num_beams: of the search.
+
+    Returns:
+        The 2nd percentile of the sentences' means, nats a piece.
+    """
+    means = mean_log_probabilities(pipe.model, pipe.tokenizer, pairs, num_beams)
+    threshold = round(float(np.percentile(means, UNFAMILIAR_PERCENTILE)), 4)
+    pipe.model.config.unfamiliar_below = threshold
+    path = Path(pipe.model.name_or_path, "config.json")
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"unfamiliar_below": threshold})
+    return threshold
+
+
 def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
     """Measure a checkpoint on the test split; with `tune`, choose its decoding defaults on the validation split.
 
@@ -73,18 +119,20 @@ def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
     """
     model, tokenizer = pipe.model, pipe.tokenizer
     if model.config.directions:
-        measured = evaluate_directions(model, tokenizer, options.data, options.num_beams, options.tune)
-        direction = model.config.directions[0]
-        sources = load_directions(options.data, "test", [direction])[0].split.sources[:1000]
-        language = direction.split("-")[1]
-        return measured | {"speed": _speed(model, tokenizer, sources, measured["decoding"], target_language=language)}
+        return _evaluate_several(pipe, options)
     languages = (model.config.source_language, model.config.target_language)
     result = {}
     if options.tune:
         validation = load_split(options.data, "validation", *languages)
         tuning = tune_length_penalty(model, tokenizer, validation, options.num_beams)
         set_decoding_defaults(model, options.num_beams, max(tuning, key=tuning.get))
-        result["tuning"] = {"split": "validation", "bleu_lc_by_length_penalty": tuning}
+        sources = [Pair(source, "") for source in validation.sources]
+        threshold = tune_unfamiliar_below(pipe, sources, options.num_beams)
+        result["tuning"] = {
+            "split": "validation",
+            "bleu_lc_by_length_penalty": tuning,
+            "unfamiliar_below": threshold,
+        }
     test = load_split(options.data, "test", *languages)
     decoding = {"num_beams": options.num_beams, "length_penalty": model.generation_config.length_penalty}
     beam = translate_lines(model, tokenizer, test.sources, **decoding)
@@ -99,6 +147,18 @@ def evaluate(pipe: Pipeline, options: Evaluation) -> dict:
         "bleu_by_source_words": bleu_by_length(test.sources, beam, test.targets),
         "speed": _speed(model, tokenizer, test.sources, decoding),
     }
+
+
+def _evaluate_several(pipe: Pipeline, options: Evaluation) -> dict:
+    model, tokenizer, directions = pipe.model, pipe.tokenizer, pipe.model.config.directions
+    measured = evaluate_directions(model, tokenizer, options.data, options.num_beams, options.tune)
+    if options.tune:
+        texts = [one.first(MEASURED_OFTEN) for one in load_directions(options.data, "validation", directions)]
+        familiar = [pair for one in texts for pair in one.pairs()]
+        measured["tuning"]["unfamiliar_below"] = tune_unfamiliar_below(pipe, familiar, options.num_beams)
+    sources = load_directions(options.data, "test", directions[:1])[0].split.sources[:1000]
+    language = directions[0].split("-")[1]
+    return measured | {"speed": _speed(model, tokenizer, sources, measured["decoding"], target_language=language)}
 
 
 def _speed(
