@@ -9,7 +9,7 @@ import torch
 from fastapi.testclient import TestClient
 
 import pipelines.__main__ as command
-from demo.attention_translation import picture_html
+from demo.translation_handlers import picture_html
 from models.ensemble_attention_nmt import AttentionNmtEnsemble
 from pipelines import CheckpointError, InputError, pipeline
 from serving.application import create_application
