@@ -62,7 +62,7 @@ _ROWS = (
         recipe="attention_nmt",
         tab="attention_translation",
         default_checkpoint="attention-nmt-en-de",
-        checkpoints=("attention-nmt-en-de", "attention-nmt-en-fr"),
+        checkpoints=("attention-nmt-en-de", "attention-nmt-en-fr", "attention-nmt-tatoeba"),
         hub_pipeline_tag="translation",
     ),
     Task(

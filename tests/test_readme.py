@@ -42,7 +42,8 @@ def test_http_examples_answer(index, running_app):
     response = json.loads(done.stdout)
     answer = response[0] if isinstance(response, list) else response
     text = next(answer[name] for name in ("translation_text", "generated_text", "text", "answer") if name in answer)
-    assert text and all(answer["evidence"].values())
+    can_be_empty = {"unknown_pieces", "unfamiliar"}
+    assert text and all(value for name, value in answer["evidence"].items() if name not in can_be_empty)
 
 
 def test_the_table_holds_the_measurements_of_every_checkpoint():

@@ -226,7 +226,7 @@ def train(
     load_model(average.model, str(Path(best, AVERAGE_FILE)), device=str(model.device))
     facts = {
         "options": _recorded_options(recipe),
-        "device": torch.cuda.get_device_name() if model.device.type == "cuda" else f"CPU, {recipe.threads} thread(s)",
+        "device": _device(model, recipe, arguments.world_size),
         "hours": round(stopwatch.hours, 2),
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step,
@@ -234,6 +234,12 @@ def train(
         "learning_curve": [entry for entry in trainer.state.log_history if f"eval_{metric}" in entry],
     }
     return average.model.eval(), facts
+
+
+def _device(model: PreTrainedModel, recipe: Recipe, processes: int) -> str:
+    """Name what a run was on."""
+    one = torch.cuda.get_device_name() if model.device.type == "cuda" else f"CPU, {recipe.threads} thread(s)"
+    return one if processes == 1 else f"{processes} processes, each: {one}"
 
 
 def _recorded_options(recipe: Recipe) -> dict:
