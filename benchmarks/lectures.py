@@ -20,7 +20,7 @@ from training.json_files import write_json
 from training.parallel_text import ParallelSplit, load_split
 
 from .lectures_measure import measure
-from .lectures_page import write_page
+from .lectures_page import DOCS, write_page
 
 COMMON = {
     **{"vocab_size": 4000, "sampling_alpha": 0.0, "cell_type": "lstm", "input_feeding": False},
@@ -35,7 +35,7 @@ LAST = 3
 """Checkpoints of a run that are averaged."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One line of the table."""
 
@@ -56,7 +56,7 @@ ROWS = (
     Row("attention", "attention", {"evaluations_per_epoch": 2}),  # its last checkpoints are near its end
     Row("fixed", "no attention: one fixed vector", FIXED),
     Row("one-way", "no attention, one-way encoder", ONE_WAY),
-    Row("reversed", "the same, source reversed", ONE_WAY | {"reverse_source": True}),
+    Row("reversed", "no attention, one-way, source reversed", ONE_WAY | {"reverse_source": True}),
     Row("last", "attention, its last weights, not their exponential average", averages=1),
     Row("mean", f"attention, the mean of its last {LAST} checkpoints' weights", averages=LAST),
     Row("second-seed", "attention, another seed", {"seed": 2}),
@@ -97,16 +97,27 @@ def folders_of(row: Row, data: str, output: Path) -> list[Path]:
     return [folder]
 
 
-def result(row: Row, data: str, validation: ParallelSplit, output: Path) -> dict:
-    """Return what a row has to tell, measured now or before."""
+def measure_row(row: Row, data: str, validation: ParallelSplit, output: Path) -> None:
+    """Train and measure a row, and keep what it has to tell, unless that was done before."""
     path = output / "results" / f"{row.name}.json"
-    if not path.is_file():
-        folders = folders_of(row, data, output)
-        runs = [ROWS[0].name] if row.averages else row.members or [row.name]
-        minutes = [json.loads((output / run / "minutes.json").read_text())["cpu_minutes"] for run in runs]
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, {"cpu_minutes": round(sum(minutes), 1), **measure(folders, validation)})
-    return {"name": row.name, "title": row.title, **json.loads(path.read_text(encoding="utf-8"))}
+    if path.is_file():
+        return
+    folders = folders_of(row, data, output)
+    runs = [ROWS[0].name] if row.averages else row.members or [row.name]
+    minutes = [json.loads((output / run / "minutes.json").read_text())["cpu_minutes"] for run in runs]
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, {"cpu_minutes": round(sum(minutes), 1), **measure(folders, validation)})
+
+
+def write_measured(output: Path, docs: Path = DOCS) -> None:
+    """Write the page of the rows that have been measured, in their order; it names those that have not."""
+    paths = {row: output / "results" / f"{row.name}.json" for row in ROWS}
+    results = [
+        {"name": row.name, "title": row.title, **json.loads(path.read_text(encoding="utf-8"))}
+        for row, path in paths.items()
+        if path.is_file()
+    ]
+    write_page(results, [row.title for row, path in paths.items() if not path.is_file()], docs)
 
 
 def main() -> None:
@@ -117,11 +128,10 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     validation = load_split([options.data], "validation", "en", "de")
-    results = []
     for row in ROWS:
-        results.append(result(row, options.data, validation, options.output))
-        write_page(results)
-        print(f"{row.name}: {results[-1]['beam']:.1f}", flush=True)
+        measure_row(row, options.data, validation, options.output)
+        write_measured(options.output)
+        print(f"{row.name}: done", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,18 @@ DRAWN = ("attention", "fixed", "one-way", "reversed")
 """The rows whose curves are drawn; the first is also what all are compared with."""
 
 
-def write_page(results: Sequence[dict], docs: Path = DOCS) -> None:
+def write_page(results: Sequence[dict], missing: Sequence[str], docs: Path) -> None:
     """Fill what has been measured so far into the page.
 
     Args:
         results: of `benchmarks.lectures`; the first is what the others are compared with.
+        missing: titles of the rows that have not been measured.
         docs: where page and picture are.
     """
     page = (docs / PAGE).read_text(encoding="utf-8")
-    page = fill(page, "lectures", f"{_table(results)}\n\nsacreBLEU `{results[0]['signature']}`.")
+    remarks = [f"sacreBLEU `{results[0]['signature']}`."]
+    remarks += [f"Not measured yet: {'; '.join(missing)}."] if missing else []
+    page = fill(page, "lectures", "\n\n".join([_table(results), *remarks]))
     drawn = [one for one in results if one["name"] in DRAWN]
     page = fill(page, "lengths", _lengths_table(drawn))
     (docs / PAGE).write_text(page, encoding="utf-8")

@@ -8,7 +8,6 @@ from sacrebleu.metrics import BLEU
 
 from benchmarks import lectures
 from benchmarks.lectures_measure import by_length, measure
-from benchmarks.lectures_page import write_page
 from benchmarks.length_curve import HEIGHT, TOP, Curve, length_curve
 from tasks import TASKS
 from training.attention_nmt import Recipe
@@ -57,11 +56,12 @@ def runs(tmp_path):
 def test_every_row_is_measured_once_and_written_as_it_comes(runs, tmp_path, monkeypatch):
     marks = "\n\n".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->" for name in ("lectures", "lengths"))
     (tmp_path / "translation.md").write_text(f"# Translation\n\n{marks}\n\nThe end.\n")
-    results = []
     for row in lectures.ROWS:
-        results.append(lectures.result(row, "nowhere", SPLIT, runs))
-        write_page(results, tmp_path)
-    page = (tmp_path / "translation.md").read_text()
+        lectures.measure_row(row, "nowhere", SPLIT, runs)
+        lectures.write_measured(runs, tmp_path)
+        page = (tmp_path / "translation.md").read_text()
+        assert ("Not measured yet" in page) == (row is not lectures.ROWS[-1])
+    results = [json.loads((runs / "results" / f"{row.name}.json").read_text()) for row in lectures.ROWS]
     assert "old" not in page and page.startswith("# Translation") and page.endswith("The end.\n")
     assert all(f"| {row.title} |" in page for row in lectures.ROWS)
     assert [one["cpu_minutes"] for one in results] == [1.5] * 7 + [3.0, 1.5]
@@ -72,7 +72,8 @@ def test_every_row_is_measured_once_and_written_as_it_comes(runs, tmp_path, monk
     assert len(json.loads((runs / "mean" / "training.json").read_text())["averaged"]) == 3
 
     monkeypatch.setattr(lectures, "measure", None)  # nothing is measured again
-    assert lectures.result(lectures.ROWS[0], "nowhere", SPLIT, runs) == results[0]
+    for row in lectures.ROWS:
+        lectures.measure_row(row, "nowhere", SPLIT, runs)
 
 
 def test_an_ensemble_is_measured_as_one_network(runs):
