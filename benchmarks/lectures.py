@@ -1,6 +1,6 @@
 """What the lectures teach about translation, each with its gain, by one command.
 
-    python -m benchmarks.lectures --data ../shared/data/text/multi30k --output runs/lectures
+    python -m benchmarks.lectures --data DATA/multi30k --output runs/lectures
 
 Trains small networks on the training split, measures them on the validation split, and writes the table and the picture
 of docs/translation.md. What is finished is kept: the same command goes on after an interruption. The table is written
