@@ -41,6 +41,19 @@ def test_plain_sentences_are_translated_right(name):
     assert pipe(source, num_beams=1)[0]["translation_text"] == target
 
 
+def test_everyday_sentences_are_translated_whatever_their_language():
+    pipe = pipeline("attention-translation", model="attention-nmt-tatoeba", device="cpu")
+    for text, language, translation in (
+        ("Wo ist der Bahnhof?", None, "Where is the station?"),
+        ("Elle a peur du chien.", None, "She is afraid of the dog."),
+        ("I am tired.", "de", "Ich bin müde."),
+        ("I am tired.", "fr", "Je suis fatigué."),
+    ):
+        (best,) = pipe(text, tgt_lang=language, return_evidence=True)
+        assert best["translation_text"] == translation and not best["evidence"]["unfamiliar"]
+        assert best["evidence"]["direction"].endswith(language or "-en")
+
+
 SAMPLES = {
     "skateboarder.jpg": ("boy", "man", "person"),
     "tennis.jpg": ("player", "man", "woman"),
