@@ -24,6 +24,8 @@ from training.caption_metrics import caption_scores
 from training.captioned_images import load_split as load_images
 from training.char_rnn import encode
 from training.character_text import load_text
+from training.directed_evaluation import directed_bleu, title
+from training.directed_text import load_directions
 from training.memn2n_evaluation import load_split as load_stories
 from training.parallel_text import load_split as load_pairs
 from training.show_attend_tell_evaluation import caption_images
@@ -43,12 +45,27 @@ Measured = dict[str, float]
 def translation(pipe: Pipeline, data: list[str]) -> tuple[Measured, list[np.ndarray]]:
     """BLEU as in the card, and the alignments of the first sentences' given translations."""
     config = pipe.model.config
+    if config.directions:
+        return _several_directions(pipe, data)
     split = load_pairs(data, "test", config.source_language, config.target_language)
     found = translate_lines(pipe.network, pipe.tokenizer, split.sources)
     scores = corpus_scores(found, split.targets)
     pairs = list(zip(split.sources, split.targets, strict=True))[:NUM_COMPARED]
     evidence = [np.array(pipe.score(*pair)["evidence"]["attention"]) for pair in pairs]
     return {scores[0].title: scores[0].value, scores[1].title: scores[1].value}, evidence
+
+
+def _several_directions(pipe: Pipeline, data: list[str]) -> tuple[Measured, list[np.ndarray]]:
+    """BLEU of each corpus and direction as in the card, and the alignments of some given translations of each."""
+    decoding = {name: getattr(pipe.model.generation_config, name) for name in ("num_beams", "length_penalty")}
+    scores, evidence = {}, []
+    for text in load_directions(data, "test", pipe.model.config.directions):
+        scores[title(text)] = directed_bleu(pipe.network, pipe.tokenizer, text, **decoding).value
+        source, target = text.direction.split("-")
+        for pair in text.pairs()[: NUM_COMPARED // 10]:
+            scored = pipe.score(pair.source, pair.target, src_lang=source, tgt_lang=target)
+            evidence.append(np.array(scored["evidence"]["attention"]))
+    return scores, evidence
 
 
 def captioning(pipe: Pipeline, data: list[str]) -> tuple[Measured, list[np.ndarray]]:

@@ -51,7 +51,7 @@ def evaluate_directions(
         texts = [one.first(MEASURED_OFTEN) for one in load_directions(data, "validation", directions)]
         tuning = {
             penalty: statistics.fmean(
-                _bleu(model, tokenizer, one, num_beams=num_beams, length_penalty=penalty).value for one in texts
+                directed_bleu(model, tokenizer, one, num_beams=num_beams, length_penalty=penalty).value for one in texts
             )
             for penalty in LENGTH_PENALTIES
         }
@@ -67,12 +67,12 @@ def evaluate_directions(
         "sentences": sum(len(set(one.split.sources)) for one in tests),
         "sha256": {one.name: one.split.checksum() for one in tests},
         "decoding": decoding,
-        "metrics": [_row(one, _bleu(model, tokenizer, one, **decoding)) for one in tests],
-        "greedy": [_row(one, _bleu(model, tokenizer, one, num_beams=1)) for one in tests],
+        "metrics": [_row(one, directed_bleu(model, tokenizer, one, **decoding)) for one in tests],
+        "greedy": [_row(one, directed_bleu(model, tokenizer, one, num_beams=1)) for one in tests],
     }
 
 
-def _bleu(
+def directed_bleu(
     model: AttentionNmtForConditionalGeneration, tokenizer: AttentionNmtTokenizer, text: DirectedText, **options: Any
 ) -> Metric:
     """Return cased BLEU of a text, each source once, with all its references."""
