@@ -217,7 +217,7 @@ class TestAutomaticPrecision:
             asked.update(options)
 
         monkeypatch.setattr(pipelines.transformers, "pipeline", record)
-        pipelines._load("memory-qa", **arguments)
+        pipelines.pipeline("memory-qa", **arguments)
         assert asked["dtype"] == expected
 
     @pytest.mark.parametrize(("there_is_cuda", "expected"), [(True, torch.float16), (False, "auto")])
