@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines import pipeline
 from training.directed_text import load_directions
+from training.parallel_text import folded
 
 CHECKPOINT = "attention-nmt-tatoeba"
 SENTENCES = {
@@ -61,11 +62,6 @@ SENTENCES = {
         "Pouvez-vous me recommander un bon médecin ?",
     ),
 }
-
-
-def folded(text: str) -> str:
-    """Return a sentence without what two spellings of it may differ in."""
-    return "".join(character for character in text.casefold() if character.isalnum())
 
 
 def seen(data: list[str]) -> list[str]:

@@ -17,13 +17,18 @@ from models.tokenization_attention_nmt import AttentionNmtTokenizer
 
 from .attention_nmt import MEASURED_OFTEN, Collator, set_decoding_defaults, translate_lines
 from .card import CardFacts, pairs
-from .directed_evaluation import CORPUS_NAMES, directed_card_facts, evaluate_directions
+from .directed_evaluation import (
+    CORPUS_NAMES,
+    LANGUAGE_NAMES,
+    LENGTH_PENALTIES,
+    directed_card_facts,
+    evaluate_directions,
+)
 from .directed_text import Pair, load_directions
 from .json_files import write_json
 from .parallel_text import ParallelSplit, load_split
 from .translation_metrics import bleu_by_length, corpus_scores
 
-LENGTH_PENALTIES = (0.6, 0.8, 1.0, 1.2, 1.4)
 SEVERAL = ("en-de", "de-en", "en-fr", "fr-en")
 HEADLINES = (
     *("BLEU, lower-cased", "BLEU, cased", "chrF2"),
@@ -32,7 +37,6 @@ HEADLINES = (
 """Metrics that the README's table shows."""
 UNFAMILIAR_PERCENTILE = 2
 """Of the validation sentences, whose translations are all of the familiar kind: so many are taken for unfamiliar."""
-LANGUAGE_NAMES = {"en": "English", "de": "German", "fr": "French"}
 PAPER_RESULTS = {
     "de": (
         ("Caglayan et al. 2017, text-only attention RNN, mean of single models", "38.1 BLEU"),

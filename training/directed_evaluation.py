@@ -18,6 +18,8 @@ from .directed_text import DirectedText, load_directions
 from .metric import Metric
 
 LENGTH_PENALTIES = (0.6, 0.8, 1.0, 1.2, 1.4)
+"""Of which the validation chooses one."""
+LANGUAGE_NAMES = {"en": "English", "de": "German", "fr": "French"}
 CORPUS_NAMES = {"tatoeba": "Tatoeba", "multi30k": "Multi30k"}
 LICENCE = (
     "Trained on Tatoeba's sentence pairs (CC BY 2.0 France; by the contributors of tatoeba.org, as selected by "
@@ -111,11 +113,10 @@ def directed_card_facts(directions: list[str], evaluation: dict, papers: tuple[t
         scores = pairs(tuning["mean_bleu_by_length_penalty"])
         details.append(f"Length penalty, chosen on {tuning['split']}: {scores} (mean BLEU).")
     details.append("Speed: " + pairs(evaluation["speed"]).replace("_", " ") + ".")
-    names = {"en": "English", "de": "German", "fr": "French"}
     languages = sorted({language for direction in directions for language in direction.split("-")})
     return CardFacts(
         title="Attention NMT, everyday sentences in three languages",
-        summary=f"Translates everyday sentences between {', '.join(names.get(one, one) for one in languages)} "
+        summary=f"Translates everyday sentences between {', '.join(LANGUAGE_NAMES.get(one, one) for one in languages)} "
         f"({', '.join(directions)}; one network, which is told the language to write, as in Johnson et al. 2016, "
         "arXiv:1611.04558) and shows which pieces of a sentence each piece of the translation looked at.",
         languages=tuple(languages),

@@ -86,8 +86,8 @@ def _from_tatoeba(folder: Path, split: str, source_language: str, target_languag
     (other,) = languages - {"en"}
     pairs = _tatoeba_pairs(folder, split, other)
     if split == "train":
-        held_out = {_folded(text) for name in ("validation", "test") for _, text in _tatoeba_pairs(folder, name, other)}
-        pairs = [pair for pair in pairs if _folded(pair[1]) not in held_out]
+        held_out = {folded(text) for name in ("validation", "test") for _, text in _tatoeba_pairs(folder, name, other)}
+        pairs = [pair for pair in pairs if folded(pair[1]) not in held_out]
     english, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     return ParallelSplit(english, others) if source_language == "en" else ParallelSplit(others, english)
 
@@ -101,7 +101,7 @@ def _tatoeba_pairs(folder: Path, split: str, other: str) -> list[tuple[str, str]
     raise FileNotFoundError(f"{folder} has neither {stem} nor {stem}.gz.")
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """Return a sentence without what two spellings of it may differ in."""
     return "".join(character for character in text.casefold() if character.isalnum())
 
