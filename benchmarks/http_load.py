@@ -93,8 +93,10 @@ class Connections:
             writer.close()
 
 
-async def closed_loop(address: str, requests: Sequence[Request], num_clients: int, seconds: float) -> Outcomes:
-    """Let clients ask again as soon as they are answered."""
+async def closed_loop(
+    address: str, requests: Sequence[Request], num_clients: int, seconds: float, pause_seconds: float = 0.0
+) -> Outcomes:
+    """Let clients ask again as soon as they are answered, or some time after."""
     outcomes, started = Outcomes(), time.monotonic()
 
     async def client(number: int, connections: Connections) -> None:
@@ -102,6 +104,7 @@ async def closed_loop(address: str, requests: Sequence[Request], num_clients: in
         while time.monotonic() - started < seconds:
             await _ask(connections, requests[index % len(requests)], time.monotonic(), outcomes)
             index += num_clients
+            await asyncio.sleep(pause_seconds)
 
     await _with_connections(address, lambda connections: _all(client(n, connections) for n in range(num_clients)))
     outcomes.seconds = time.monotonic() - started

@@ -1,9 +1,9 @@
 """The load table by one command: `python -m benchmarks.load --output runs/load` (all checkpoints, about half an hour).
 
-For each checkpoint and each server: one client that waits for its answers, many such clients, and then requests that
-come at random moments at rising rates, up to more than it can do. Servers: ours with batches, ours without
-(maximum_batch 1), and the Hugging Face toolkit's way, one request at a time. Clients run on the same machine and share
-its cores. Every answer is compared with the one that the same request got alone.
+For each checkpoint and each server: one client that pauses after each answer, one that asks again at once, many such
+clients, and then requests that come at random moments at rising rates, up to more than it can do. Servers: ours with
+batches, ours without (maximum_batch 1), and the Hugging Face toolkit's way, one request at a time. Clients run on the
+same machine and share its cores. Every answer is compared with the one that the same request got alone.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from .served import CHECKPOINT_NAMES, hindsight, requests_to, toolkit
 
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
 """Of the most that clients that wait were answered; what comes at these rates does not wait for anybody."""
+PAUSE_SECONDS = 0.1
+"""Of the client that pauses: it finds the machine as a visitor does, with other numbers in its caches."""
 TOOLKIT = "toolkit's way"
 SERVERS = {
     "batches": lambda checkpoint, workers: hindsight(workers=workers),
@@ -30,7 +32,8 @@ COLUMNS = ("server", "load", "answers/s", "p50 ms", "p95 ms", "p99 ms", "refused
 def measure(address: str, requests: list[Request], num_clients: int, seconds: float) -> dict[str, Outcomes]:
     """Put a server under rising load."""
     asyncio.run(closed_loop(address, requests, num_clients, seconds / 4))  # warm, and memory at its size
-    found = {"1 client": asyncio.run(closed_loop(address, requests, 1, seconds))}
+    found = {"1 client that pauses": asyncio.run(closed_loop(address, requests, 1, seconds, PAUSE_SECONDS))}
+    found["1 client"] = asyncio.run(closed_loop(address, requests, 1, seconds))
     found[f"{num_clients} clients"] = most = asyncio.run(closed_loop(address, requests, num_clients, seconds))
     for share in SHARES:
         rate = share * most.throughput

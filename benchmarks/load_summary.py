@@ -8,6 +8,7 @@ from typing import Any
 COLUMNS = (
     "checkpoint",
     "server",
+    "1 client that pauses: p50 ms",
     "1 client: answers/s, p50 ms",
     "16 clients: answers/s",
     "half of that: p95 ms",
@@ -31,11 +32,16 @@ def summary(found: dict[str, list[dict[str, Any]]]) -> str:
 
 def _row(checkpoint: str, server: str, measured: list[dict[str, Any]]) -> list[str]:
     loads = {row["load"]: row for row in measured}
-    one, many = loads["1 client"], next(row for name, row in loads.items() if name.endswith("clients"))
+    alone, one, many = (
+        loads["1 client that pauses"],
+        loads["1 client"],
+        next(row for name, row in loads.items() if name.endswith("clients")),
+    )
     half, over = (next(row for name, row in loads.items() if name.endswith(f"({share})")) for share in ("50%", "150%"))
     return [
         f"`{checkpoint}`",
         server,
+        f"{alone['p50 ms']}",
         f"{one['answers/s']}, {one['p50 ms']}",
         f"{many['answers/s']}",
         f"{half['p95 ms']}",

@@ -6,6 +6,7 @@ last token, so it is that hypothesis' own.
 Names of dimensions: as in decoding.py.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,7 @@ class BeamHistory:
     """Grows by one attention and one step for each position."""
 
     def __init__(self) -> None:
-        self._attentions: list[tuple[np.ndarray, np.ndarray]] = []
+        self._attentions: list[tuple[list[int], np.ndarray]] = []
         self._steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add_attention(self, attention: np.ndarray, items: np.ndarray) -> None:
@@ -39,7 +40,7 @@ class BeamHistory:
             attention: float (batch, beams, source).
             items: int64 (batch), the inputs' numbers, rising.
         """
-        self._attentions.append((items, attention))
+        self._attentions.append((items.tolist(), attention))
 
     def add_step(self, token_ids: np.ndarray, parents: np.ndarray, log_probabilities: np.ndarray) -> None:
         """Note each new beam's token, the beam that it continues, and the token's log-probability.
@@ -66,7 +67,7 @@ class BeamHistory:
         attentions = []
         for position in range(end.position, -1, -1):
             items, attention = self._attentions[position]
-            place = int(np.searchsorted(items, item))
+            place = bisect_left(items, item)
             if position < end.position:
                 tokens, parents, scores = self._steps[position]
                 token_ids.append(int(tokens[place, beam]))

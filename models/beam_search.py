@@ -185,14 +185,21 @@ class _BeamSearch:
         if not ends.any():
             return
         denominator = self.options.denominator(position + 1)
-        for place, rank in np.argwhere(ends & np.isfinite(scores[:, : ends.shape[1]])).tolist():
-            item, parent, total = int(self.growing[place]), int(parents[place, rank]), float(scores[place, rank])
+        found = np.nonzero(ends & np.isfinite(scores[:, : ends.shape[1]]))
+        columns = (
+            found[0],
+            self.growing[found[0]],
+            *(each[found] for each in (scores, tokens, parents, log_probabilities)),
+        )
+        for place, item, total, token_id, parent, log_probability in zip(
+            *(each.tolist() for each in columns), strict=True
+        ):
             coverage = self._coverage_penalty(place, parent)
             beam = FinishedBeam(
                 position=position,
                 parent=parent,
-                token_id=int(tokens[place, rank]),
-                token_log_probability=float(log_probabilities[place, rank]),
+                token_id=token_id,
+                token_log_probability=log_probability,
                 score=total / denominator + coverage,
                 score_parts={
                     "log_probability": total,

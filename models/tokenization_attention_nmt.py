@@ -95,7 +95,7 @@ class AttentionNmtTokenizer(SentencePieceBackend):
         languages = list(self._counts if languages is None else languages)
         if not languages or not set(languages) <= self._counts.keys():
             raise ValueError(f"Pieces were counted of {list(self._counts)}; cannot guess among {languages}.")
-        pieces = [piece for piece in self.sp_model.encode(text, out_type=int) if piece != self.unk_token_id]
+        pieces = [piece for piece in self.pieces_of(text) if piece != self.unk_token_id]
         scores = []
         for language in languages:
             counts = self._counts[language]
@@ -104,9 +104,23 @@ class AttentionNmtTokenizer(SentencePieceBackend):
         best = max(scores)
         return languages[scores.index(best)], 1 / math.fsum(math.exp(score - best) for score in scores)
 
+    def pieces_of(self, text: str, **options) -> list[int]:
+        """Cut a text into pieces, and add nothing: as calling the tokenizer does, in a tenth of its time.
+
+        Only a special token that somebody types, and that no piece covers, is text here and the token there.
+
+        Args:
+            text: any.
+            **options: sentencepiece's, such as `enable_sampling`.
+        """
+        return self.sp_model.encode(text, out_type=int, **options)
+
     def unknown_parts(self, text: str) -> list[str]:
         """List the parts of a text that no piece covers, each once."""
-        pieces, ids = (self.sp_model.encode(text, out_type=kind) for kind in (str, int))
+        ids = self.pieces_of(text)
+        if self.unk_token_id not in ids:
+            return []
+        pieces = self.sp_model.encode(text, out_type=str)
         parts = [piece.strip("▁") for piece, number in zip(pieces, ids, strict=True) if number == self.unk_token_id]
         return [part for part in dict.fromkeys(parts) if part]
 
@@ -122,7 +136,7 @@ class AttentionNmtTokenizer(SentencePieceBackend):
         Raises:
             ValueError: where the vocabulary has no token of that language.
         """
-        pieces = [*self.sp_model.encode(text, out_type=int, **options), self.eos_token_id]
+        pieces = [*self.pieces_of(text, **options), self.eos_token_id]
         if target_language is None:
             return pieces
         token = self.sp_model.piece_to_id(language_token(target_language))

@@ -278,7 +278,7 @@ class AttentionTranslationPipeline(EvidencePipeline):
             )
 
     def _pieces(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.tokenizer.pieces_of(text)
 
 
 @dataclass(frozen=True)

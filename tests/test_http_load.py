@@ -30,6 +30,9 @@ def test_clients_that_wait_and_requests_that_do_not(address, right):
     assert outcomes.statuses[200] == len(outcomes.latencies) >= 3 and 0 < outcomes.wrong < outcomes.statuses[200]
     assert outcomes.seconds >= 0.5 and outcomes.throughput == len(outcomes.latencies) / outcomes.seconds
 
+    outcomes = asyncio.run(closed_loop(address, [right], 1, 0.5, pause_seconds=0.2))
+    assert 2 <= outcomes.statuses[200] <= 3 and outcomes.wrong == 0
+
     outcomes = asyncio.run(open_loop(address, [right], rate=40, seconds=1))
     assert 20 < outcomes.statuses[200] < 65 and outcomes.wrong == 0
     assert outcomes.percentile(0.5) <= outcomes.percentile(0.99) <= 1000 * max(outcomes.latencies)
@@ -82,9 +85,11 @@ def test_a_row_says_what_became_of_them():
 def test_a_summary_has_a_row_for_each_server():
     outcomes = Outcomes(1.0, [0.1, 0.1])
     outcomes.statuses.update({200: 2, 429: 3})
-    loads = ("1 client", "16 clients", "4.0/s (50%)", "12.0/s (150%)")
+    loads = ("1 client that pauses", "1 client", "16 clients", "4.0/s (50%)", "12.0/s (150%)")
     lines = summary({"tiny": [row(server, load, outcomes) for server in ("a", "b") for load in loads]}).splitlines()
-    assert lines[2:] == [f"| `tiny` | {server} | 2.0, 100.0 | 2.0 | 100.0 | 2.0, 3 | 0, 0 |" for server in ("a", "b")]
+    assert lines[2:] == [
+        f"| `tiny` | {server} | 100.0 | 2.0, 100.0 | 2.0 | 100.0 | 2.0, 3 | 0, 0 |" for server in ("a", "b")
+    ]
 
 
 def test_every_checkpoint_is_asked_something():

@@ -64,6 +64,16 @@ def test_a_guess_is_naive_bayes(tokenizer, training_texts):
     assert tokenizer.guess_language("ti mo", ["bb"]) == ("bb", 1.0)
 
 
+@pytest.mark.parametrize("text", ["ka mo", " ka  mo ", "▁ka 😀", "k\ta\nm", "", "ﬁ é <2aa>"])
+def test_pieces_are_those_of_a_call(tokenizer, text):
+    assert tokenizer.pieces_of(text) == tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_a_special_token_that_somebody_types_is_text(tokenizer):
+    special = {tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
+    assert not special & set(tokenizer.pieces_of("<s> ka</s> mo<pad>"))
+
+
 def test_what_no_piece_covers_says_nothing(tokenizer):
     assert tokenizer.guess_language("ka mo😀") == tokenizer.guess_language("ka mo")
     assert tokenizer.unknown_parts("ka 😀 mo 漢字 😀") == ["😀", "漢字"]

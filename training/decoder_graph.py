@@ -91,8 +91,12 @@ def attend(graph: Graph, query: str, keys: str, values: str, padding: str | None
     apart = graph.op("Concat", batch, graph.constant([-1, 1, size], np.int64), axis=0)
     queries = graph.op("Reshape", query, apart)
     fits = graph.op("Tanh", graph.op("Add", queries, graph.op("Unsqueeze", keys, graph.constant([1], np.int64))))
-    energies = graph.op("MatMul", fits, graph.weight("energy", (size, 1)))
-    energies = graph.op("Squeeze", energies, graph.constant([3], np.int64))
+    # One row times many: ONNX Runtime would pad a matrix of one column, prepared beforehand, to sixteen.
+    energies = graph.op(
+        "Gemm", graph.op("Transpose", graph.weight("energy", (size, 1))), graph.reshape(fits, (-1, size)), transB=1
+    )
+    shape = graph.op("Slice", graph.op("Shape", fits), graph.constant([0], np.int64), graph.constant([3], np.int64))
+    energies = graph.op("Reshape", energies, shape)
     if padding is not None:
         energies = graph.op("Add", energies, padding)
     weights = graph.op("Softmax", energies, axis=-1)
