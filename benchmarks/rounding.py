@@ -96,14 +96,15 @@ def generation(pipe: Pipeline, data: list[str]) -> tuple[Measured, list[np.ndarr
 
 
 def transcription(pipe: Pipeline, data: list[str]) -> tuple[Measured, list[np.ndarray]]:
-    """Error rates of the best path and of the search with the language model, and the posteriors."""
+    """Error rates of the best path and of the search with the language model; the posteriors that evidence has."""
     speech = load_speech(data, "test")
     heard = Heard(speech, [pipe.listen([ReadAudio(utterance.waveform)])[0] for utterance in speech.utterances])
     search, scores = DecodingOptions(**pipe.model.config.decoding or {}), {}
     for name, options in (("best path", dataclasses.replace(search, num_beams=1)), ("language model", search)):
         numbers, _ = measure(pipe, heard, options, seed=1)
         scores[f"WER, {name}"] = numbers["wer"]
-    return scores, [one.exp().numpy() for one in heard.log_probabilities]
+    exactly = [pipe.listen([ReadAudio(utterance.waveform)], exactly=True)[0] for utterance in speech.utterances]
+    return scores, [one.exp().numpy() for one in exactly]
 
 
 def answering(pipe: Pipeline, data: list[str]) -> tuple[Measured, list[np.ndarray]]:

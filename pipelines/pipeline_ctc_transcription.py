@@ -41,7 +41,9 @@ class CtcTranscriptionPipeline(FilePipeline):
 
     With `return_evidence=True` each result has `evidence`: `labels` (V; "" is the blank), `frame_seconds`,
     `log_probabilities` (T lists of V, nats), and `alignment` (T labels by their number), the most probable path that
-    spells this text; and `score_parts`. Where something of the file was not used, `notices` says so.
+    spells this text; and `score_parts`. The network then computes without rounding, so that all of it is exact and
+    belongs together: a text can be another than the quick one's where two are about as probable. Where something of the
+    file was not used, `notices` says so.
     """
 
     _load_feature_extractor = True
@@ -96,7 +98,7 @@ class CtcTranscriptionPipeline(FilePipeline):
         _, _, after = self._sanitize_parameters(return_timestamps=return_timestamps, return_evidence=True)
         sound = self.check_input(recording)
         text = self._in_letters("text", check_text(text, MAXIMUM_CHARACTERS))
-        (log_probabilities,) = self.listen([sound])
+        (log_probabilities,) = self.listen([sound], exactly=True)
         try:
             transcript = self.transcriber.align(log_probabilities, text)
         except ValueError as error:
@@ -116,7 +118,7 @@ class CtcTranscriptionPipeline(FilePipeline):
         """Pass the waveform on: a long recording's features are made a part at a time, beside the network."""
         return {"sound": sound}
 
-    def _forward(self, model_inputs: dict, **options: Any) -> dict:
+    def _forward(self, model_inputs: dict, exactly: bool = False, **options: Any) -> dict:
         sounds = model_inputs["sound"]
         sounds = sounds if isinstance(sounds, list) else [sounds]  # transformers collects those of a batch
         wanted = self._decoding_options(options)
@@ -124,7 +126,7 @@ class CtcTranscriptionPipeline(FilePipeline):
         return {
             "answers": [
                 _Answer(heard, self.transcriber.transcribe(heard, wanted), sound.notices + notices)
-                for sound, heard in zip(sounds, self.listen(sounds), strict=True)
+                for sound, heard in zip(sounds, self.listen(sounds, exactly), strict=True)
             ]
         }
 
@@ -161,9 +163,15 @@ class CtcTranscriptionPipeline(FilePipeline):
         """
         return StreamingSession(self.model, self.feature_extractor, self._characters)
 
-    def listen(self, sounds: Sequence[ReadAudio]) -> list[Tensor]:
-        """Return log-probabilities, float32 (steps, labels), of each recording."""
-        return log_probabilities_of(self.network, self.feature_extractor, [sound.waveform for sound in sounds])
+    def listen(self, sounds: Sequence[ReadAudio], exactly: bool = False) -> list[Tensor]:
+        """Return log-probabilities, float32 (steps, labels), of each recording.
+
+        Args:
+            sounds: recordings.
+            exactly: compute without rounding.
+        """
+        network = self.network.exact if exactly and self.network is self._compiled else self.network
+        return log_probabilities_of(network, self.feature_extractor, [sound.waveform for sound in sounds])
 
     def chunks(self, transcript: Transcript, of: str = "word") -> list[dict]:
         """Return a transcript's words, or its characters ("char"), with times in seconds and confidences."""
@@ -187,7 +195,10 @@ class CtcTranscriptionPipeline(FilePipeline):
         timestamps = options.get("return_timestamps")
         if isinstance(timestamps, bool):  # as the Hub's schema has it
             options["return_timestamps"] = "word" if timestamps else "none"
-        return super()._sanitize_parameters(**options)
+        before, forward, after = super()._sanitize_parameters(**options)
+        if after.get("return_evidence"):
+            forward["exactly"] = True
+        return before, forward, after
 
     def _decoding_options(self, options: dict[str, Any]) -> DecodingOptions:
         """Complete options by the checkpoint's, and refuse those that contradict each other."""

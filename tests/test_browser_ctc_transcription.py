@@ -47,9 +47,8 @@ def wait_until_played(tab, word):
 
 
 def test_an_upload_is_written_down_with_times_and_its_words_are_played(tab, running_app):
-    request = urllib.request.Request(
-        f"{running_app.address}/models/blstm-ctc-an4", CLIP.path.read_bytes(), {"Content-Type": "audio/flac"}
-    )
+    address = f"{running_app.address}/models/blstm-ctc-an4?return_evidence=true"
+    request = urllib.request.Request(address, CLIP.path.read_bytes(), {"Content-Type": "audio/flac"})
     with urllib.request.urlopen(request) as response:
         expected = json.load(response)
     upload(tab, CLIP.path.read_bytes())

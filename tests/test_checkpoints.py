@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
 import hub
+from demo.examples import SAMPLES as FILES
 from pipelines import pipeline
 from tasks import TASKS
 
@@ -52,6 +54,18 @@ def test_everyday_sentences_are_translated_whatever_their_language():
         (best,) = pipe(text, tgt_lang=language, return_evidence=True)
         assert best["translation_text"] == translation and not best["evidence"]["unfamiliar"]
         assert best["evidence"]["direction"].endswith(language or "-en")
+
+
+def test_evidence_of_speech_is_exact_where_the_quick_answer_is_rounded():
+    quick, exact = (pipeline("ctc-transcription", device="cpu", runtime=runtime) for runtime in ("onnx", "torch"))
+    recordings = sorted(map(str, FILES.glob("an4*.flac")))
+    for ours, theirs in zip(*(pipe(recordings, return_evidence=True) for pipe in (quick, exact)), strict=True):
+        (ours,), (theirs,) = ours, theirs
+        posteriors, expected = (np.exp(one["evidence"]["log_probabilities"]) for one in (ours, theirs))
+        assert np.abs(posteriors - expected).max() < 1e-4
+        assert ours["text"] == theirs["text"] and ours["evidence"]["alignment"] == theirs["evidence"]["alignment"]
+    (aligned,) = [quick.align(recordings[0], quick(recordings[0], return_evidence=True)[0]["text"])]
+    assert aligned["evidence"] == quick(recordings[0], return_evidence=True)[0]["evidence"]
 
 
 SAMPLES = {

@@ -146,6 +146,15 @@ class TestSpeech:
         for ours, theirs, number in zip(found, expected, steps.tolist(), strict=True):
             torch.testing.assert_close(ours[:number], theirs[:number], atol=tolerance, rtol=0)
 
+    def test_what_is_rounded_has_an_exact_self(self, tmp_path):
+        features, mask = ctc.batch(9, 4, 13)
+        model = blstm_ctc_model(bidirectional=True)
+        exact = compiled("ctc-transcription", model, tmp_path, "float32")
+        rounded = compiled("ctc-transcription", model, tmp_path, "int8")
+        assert exact.exact is exact
+        assert torch.equal(rounded.exact(features, mask).logits, exact(features, mask).logits)
+        assert not torch.equal(rounded(features, mask).logits, exact(features, mask).logits)
+
     def test_reading_forwards_alone_has_no_graphs(self):
         assert build_graphs(TASKS["ctc-transcription"], blstm_ctc_model(bidirectional=False).config) == {}
 
