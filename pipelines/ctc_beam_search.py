@@ -14,6 +14,7 @@ What it does otherwise than exact search:
     alignments merged at the end closes with a delimiter, or if the text is empty. Hence its combined scores are not
     used, and it drops nothing by them, only by the beam's width.
     Probabilities below 1e-15 count as that.
+    Steps that repeat the only label of the step before are not searched: `different_steps` says why none is needed.
 
 Names of dimensions in this file:
     steps       of an utterance
@@ -30,11 +31,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from .ctc_confidence import WordSpan
 from .ctc_hypothesis import Hypothesis
 from .ctc_library import LEAST, NO_PRUNING, decode
+from .ctc_steps import different_steps
 from .word_ngrams import END, NEVER, START, UNKNOWN, WordNGrams
 
 UNKNOWN_WORD_OFFSET = -10.0
@@ -46,6 +50,8 @@ LEAST_LABEL_LOG_PROBABILITY = -5.0
 LONGEST_PIECE = 1500
 """Steps that are searched at once: the decoder's time and memory grow with the square of the length."""
 NUM_CACHED_DECODERS = 8
+LARGE = 1e100
+"""A sum of exponentials that is neither above this nor below its inverse has lost nothing."""
 CERTAIN = {(START,): (NEVER, 0.0), (END,): (0.0, 0.0), (UNKNOWN,): (0.0, 0.0), (START, END): (0.0, 0.0)}
 """N-grams that score nothing: KenLM must have some where there is a lexicon or a bonus but no language model."""
 
@@ -105,6 +111,7 @@ class BeamSearch:
         self.language_model = language_model
         self._labels = list(labels)
         self._labels[blank], self._labels[self.delimiter] = "", " "
+        self._ones = np.ones(len(self._labels))
         self._letters = frozenset(self._labels) - {"", " "}
         if language_model is not None:
             self._check_language_model(language_model)
@@ -151,32 +158,35 @@ class BeamSearch:
             for before, after in pairs
         ]
 
-    def _search_piece(self, first: int, log_probabilities: Tensor, options: DecodingOptions) -> list[Hypothesis]:
+    def _search_piece(self, first: int, log_probabilities: np.ndarray, options: DecodingOptions) -> list[Hypothesis]:
         """Return the best texts of a piece, in no order.
 
         Args:
             first: the utterance's step that is the piece's first.
-            log_probabilities: float64 (steps, vocabulary).
+            log_probabilities: float64 (steps, vocabulary), one step at least.
             options: as for `search`.
         """
         has_lexicon = options.lexicon is not None
         hot_words = options.single_hot_words & options.lexicon if has_lexicon else options.single_hot_words
         weight = options.language_model_weight if self.language_model is not None else 0.0
+        least = NO_PRUNING if has_lexicon else LEAST_LABEL_LOG_PROBABILITY
+        steps = different_steps(np.maximum(log_probabilities, LEAST).astype(np.float32), least)
         beams = decode(
             self._decoder(weight, options.word_bonus, options.lexicon),
-            log_probabilities.clamp(min=LEAST).float().numpy(),
+            steps.log_probabilities,
             options.num_beams,
-            NO_PRUNING if has_lexicon else LEAST_LABEL_LOG_PROBABILITY,
+            least,
             sorted(hot_words),
             options.hot_word_weight,
         )
         found = [
-            (self._parts(beam.words, beam.acoustic, options), beam)
+            (self._parts(beam.words, beam.acoustic + steps.log_probability_of_others, options), beam)
             for beam in beams
             if not has_lexicon or options.lexicon.issuperset(beam.words)
         ]
         best = heapq.nlargest(options.num_return_sequences, found, key=lambda pair: sum(pair[0].values()))
-        hypotheses = [Hypothesis(beam.spans(first), parts) for parts, beam in best]
+        starts = (first + steps.starts).tolist()
+        hypotheses = [Hypothesis(beam.spans(starts), parts) for parts, beam in best]
         return hypotheses or [self._scored((), self._log_probability_of_nothing(log_probabilities), options)]
 
     def _scored(self, words: tuple[WordSpan, ...], acoustic: float, options: DecodingOptions) -> Hypothesis:
@@ -184,22 +194,22 @@ class BeamSearch:
 
     def _parts(self, words: Sequence[str], acoustic: float, options: DecodingOptions) -> dict[str, float]:
         """Return what the score of a text is made of."""
-        language_model = 0.0
+        language_model, hot_words = 0.0, options.single_hot_words
         if self.language_model is not None and options.language_model_weight:
-            num_unknown = len(words) - sum(map(self.language_model.vocabulary.__contains__, words))
-            language_model = self.language_model.log_probability(words) + UNKNOWN_WORD_OFFSET * num_unknown
+            language_model = self.language_model.log_probability(words)
+            language_model += UNKNOWN_WORD_OFFSET * self.language_model.num_unknown(words)
         return {
             "acoustic": acoustic,
             "language_model": options.language_model_weight * language_model,
             "word_bonus": options.word_bonus * len(words),
-            "hot_words": options.hot_word_weight * sum(map(options.single_hot_words.__contains__, words)),
+            "hot_words": options.hot_word_weight * (sum(map(hot_words.__contains__, words)) if hot_words else 0),
         }
 
-    def _log_probability_of_nothing(self, log_probabilities: Tensor) -> float:
+    def _log_probability_of_nothing(self, log_probabilities: np.ndarray) -> float:
         """Sum over the alignments of the empty text: blanks and delimiters."""
-        return log_probabilities[:, [self.blank, self.delimiter]].logsumexp(dim=1).sum().item()
+        return float(np.logaddexp(*log_probabilities[:, [self.blank, self.delimiter]].T).sum())
 
-    def _pieces(self, log_probabilities: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def _pieces(self, log_probabilities: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Cut after the likeliest delimiter of a piece's second half; yield each piece after its first step."""
         first = 0
         while len(log_probabilities) - first > LONGEST_PIECE:
@@ -211,17 +221,23 @@ class BeamSearch:
         if first < len(log_probabilities):
             yield first, log_probabilities[first:]
 
-    def _normalised(self, log_probabilities: Tensor) -> Tensor:
-        """Check float (steps, vocabulary) and return it as float64, on the CPU."""
+    def _normalised(self, log_probabilities: Tensor) -> np.ndarray:
+        """Check float (steps, vocabulary) and return it as float64."""
         if log_probabilities.ndim != 2 or log_probabilities.shape[1] != len(self._labels):
             raise ValueError(
                 f"log_probabilities must be (steps, {len(self._labels)}), a column for each label; "
                 f"got {tuple(log_probabilities.shape)}."
             )
-        normalised = log_probabilities.detach().cpu().double().log_softmax(dim=1)
-        if bool(normalised.isnan().any()):
+        numbers = log_probabilities.detach().to("cpu", torch.float64, copy=True).numpy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.exp(numbers) @ self._ones
+            if not (len(sums) and sums.min() > 1 / LARGE and sums.max() < LARGE):  # logits far from 0
+                numbers -= numbers.max(axis=1, keepdims=True)
+                sums = np.exp(numbers) @ self._ones
+        if np.isnan(sums).any():
             raise ValueError("log_probabilities must be numbers, in every step one above minus infinity.")
-        return normalised
+        numbers -= np.log(sums)[:, None]
+        return numbers
 
     def _check_spelling(self, field: str, words: Iterable[str]) -> None:
         for word in words:

@@ -29,9 +29,13 @@ class FoundText(NamedTuple):
     acoustic: float
     """Log-probability, nats."""
 
-    def spans(self, first: int) -> tuple[WordSpan, ...]:
-        """Return the words with their steps, counted from `first`."""
-        times = [first + step for step in self.times]
+    def spans(self, starts: Sequence[int]) -> tuple[WordSpan, ...]:
+        """Return the words with their steps of the utterance.
+
+        Args:
+            starts: (decoder's steps + 1) where each of them starts in the utterance, and where the last one ends.
+        """
+        times = [starts[step] for step in self.times]
         return tuple(map(WordSpan, self.words, times[::2], times[1::2]))
 
 
@@ -47,7 +51,7 @@ def decode(
 
     Args:
         decoder: the package's.
-        log_probabilities: float32 (steps, vocabulary), normalised, contiguous, none below LEAST.
+        log_probabilities: float32 (steps, vocabulary), normalised, contiguous, writable, none below LEAST.
         num_beams: places of the beam.
         least_of_label: a less probable label is not followed, nats.
         hot_words: each once.
@@ -61,7 +65,7 @@ def decode(
     library, message = decoder._capi.lib, ctypes.create_string_buffer(MESSAGE_BYTES)
     found = library.ctcbd_decode(
         decoder._handle,
-        log_probabilities.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+        (ctypes.c_float * log_probabilities.size).from_buffer(log_probabilities),
         *log_probabilities.shape,
         num_beams,
         NO_PRUNING,
@@ -83,7 +87,7 @@ def decode(
 
 def _read(library: Any, found: ctypes.c_void_p) -> list[FoundText]:
     num_texts, num_words, num_bytes = ctypes.c_int32(), ctypes.c_int32(), ctypes.c_int32()
-    library.ctcbd_sizes(found, ctypes.byref(num_texts), ctypes.byref(num_words), ctypes.byref(num_bytes))
+    library.ctcbd_sizes(found, num_texts, num_words, num_bytes)
     texts = ctypes.create_string_buffer(max(1, num_bytes.value))
     counts, times = (ctypes.c_int32 * num_texts.value)(), (ctypes.c_int32 * (2 * num_words.value))()
     acoustic, combined = (ctypes.c_double * num_texts.value)(), (ctypes.c_double * num_texts.value)()

@@ -53,12 +53,18 @@ class WordNGrams:
             start: whether a sentence begins with them.
             end: whether it ends with them, which is a further prediction.
         """
-        known = [word if word in self.vocabulary else UNKNOWN for word in words]
+        known = [word if word in self.vocabulary else UNKNOWN for word in words] if self.num_unknown(words) else words
         sentence = (*[START] * start, *known, *[END] * end)
         short = [sentence[:length] for length in range(1 + start, min(self.order, 1 + len(sentence)))]
         first = int(start and self.order == 1)  # nothing predicts the start of a sentence
         whole = zip(*(sentence[first + at :] for at in range(self.order)), strict=False)
         return math.log(10) * sum(map(self._log10_of_last, itertools.chain(short, whole)))
+
+    def num_unknown(self, words: Sequence[str]) -> int:
+        """Count the words that are not in the vocabulary."""
+        if self.vocabulary.issuperset(words):
+            return 0
+        return len(words) - sum(map(self.vocabulary.__contains__, words))
 
     def _look_up(self, ngram: tuple[str, ...]) -> float:
         """Predict the last word from those before it."""

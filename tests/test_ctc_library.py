@@ -44,8 +44,9 @@ def test_letters_of_more_than_one_byte_and_texts_without_words():
 
 
 def test_words_have_their_steps():
-    assert FoundText(["A", "BA"], [0, 1, 4, 9], -1.0).spans(10) == (WordSpan("A", 10, 11), WordSpan("BA", 14, 19))
-    assert FoundText([], [], -1.0).spans(10) == ()
+    starts = [10, 11, 14, 20, 30]
+    assert FoundText(["A", "BA"], [0, 1, 2, 4], -1.0).spans(starts) == (WordSpan("A", 10, 11), WordSpan("BA", 14, 30))
+    assert FoundText([], [], -1.0).spans(starts) == ()
 
 
 def test_what_the_decoder_refuses_is_an_error():
