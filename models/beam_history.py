@@ -33,14 +33,14 @@ class BeamHistory:
         self._attentions: list[tuple[list[int], np.ndarray]] = []
         self._steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def add_attention(self, attention: np.ndarray, items: np.ndarray) -> None:
+    def add_attention(self, attention: np.ndarray, items: list[int]) -> None:
         """Note where each beam looked before its next token.
 
         Args:
             attention: float (batch, beams, source).
-            items: int64 (batch), the inputs' numbers, rising.
+            items: (batch), the inputs' numbers, rising; the list must not change any more.
         """
-        self._attentions.append((items.tolist(), attention))
+        self._attentions.append((items, attention))
 
     def add_step(self, token_ids: np.ndarray, parents: np.ndarray, log_probabilities: np.ndarray) -> None:
         """Note each new beam's token, the beam that it continues, and the token's log-probability.

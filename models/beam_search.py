@@ -62,6 +62,8 @@ class _BeamSearch:
         batch_size = mask.shape[0]
         self.growing = np.arange(batch_size)
         """The inputs that are not done yet, by their numbers."""
+        self.numbers = list(range(batch_size))
+        """The same."""
         self.items = np.arange(batch_size)[:, None]
         self.width = 1
         """Hypotheses of each input."""
@@ -122,13 +124,12 @@ class _BeamSearch:
         attention = candidates.attention.reshape(len(self.growing), self.width, -1)
         if self.options.coverage_penalty:
             self.coverage = self.coverage + attention
-        self.history.add_attention(attention, self.growing)
+        self.history.add_attention(attention, self.numbers)
 
         length_is_out = position + 1 == self.options.max_new_tokens
         ends = np.ones_like(tokens, dtype=bool) if length_is_out else tokens == self.end_token_id
-        self._finish(position, ends[:, :beams], scores, tokens, parents, log_probabilities)
-
         if ends.any():  # what goes on comes first, in its order
+            self._finish(position, ends[:, :beams], scores, tokens, parents, log_probabilities)
             keep = np.argsort(ends, axis=1, kind="stable")[:, :beams]
             self.running_scores = np.where(ends, -np.inf, scores)[self.items, keep].astype(scores.dtype)
             parents, tokens, log_probabilities = (
@@ -138,24 +139,23 @@ class _BeamSearch:
             self.running_scores = scores[:, :beams]
             parents, tokens, log_probabilities = (values[:, :beams] for values in (parents, tokens, log_probabilities))
         self.history.add_step(tokens, parents, log_probabilities)
-        self._stop(position + 1)
-        return self._go_on(parents, tokens)
+        return self._go_on(parents, tokens, self._stop(position + 1))
 
     def _go_on(
-        self, parents: np.ndarray, tokens: np.ndarray
+        self, parents: np.ndarray, tokens: np.ndarray, some_are_done: bool
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Leave out the inputs that are done, and let what is kept for each beam follow; return as `advance`."""
         rows = self.items * self.width + parents
         if self.options.coverage_penalty:
             self.coverage = self.coverage[self.items, parents]
-        kept = np.array([place for place, item in enumerate(self.growing.tolist()) if not self.done[item]], np.int64)
-        if len(kept) < len(self.growing):
+        kept = None
+        if some_are_done:
+            kept = np.array([place for place, item in enumerate(self.numbers) if not self.done[item]], np.int64)
             rows, tokens, self.running_scores = rows[kept], tokens[kept], self.running_scores[kept]
             if self.options.coverage_penalty:
                 self.coverage = self.coverage[kept]
             self.growing, self.items = self.growing[kept], np.arange(len(kept))[:, None]
-        else:
-            kept = None
+            self.numbers = self.growing.tolist()
         self.width = self.options.num_beams
         rows = None if kept is None and self.width == 1 else rows.ravel()
         if self.options.no_repeat_ngram_size:
@@ -182,8 +182,6 @@ class _BeamSearch:
         log_probabilities: np.ndarray,
     ) -> None:
         """Put every candidate that ends among its input's finished hypotheses, of which the best stay."""
-        if not ends.any():
-            return
         denominator = self.options.denominator(position + 1)
         found = np.nonzero(ends & np.isfinite(scores[:, : ends.shape[1]]))
         columns = (
@@ -216,20 +214,21 @@ class _BeamSearch:
         received = self.coverage[place, beam][self.mask[self.growing[place]]]
         return coverage_penalty(torch.from_numpy(received), self.options.coverage_penalty)
 
-    def _stop(self, length: int) -> None:
-        """Mark the inputs whose finished hypotheses no growing one can beat any more."""
+    def _stop(self, length: int) -> bool:
+        """Mark the inputs whose finished hypotheses no growing one can beat any more; say whether there are some."""
         options = self.options
         reachable = (
             options.max_new_tokens if options.early_stopping == "never" and options.length_penalty > 0 else length
         )
-        denominator = options.denominator(reachable)
-        for place, item in enumerate(self.growing.tolist()):
+        denominator, some_are_done = options.denominator(reachable), False
+        for place, item in enumerate(self.numbers):
             finished = self.finished[item]
             if len(finished) < options.num_beams:
                 continue
             first_ones_do = options.early_stopping is True or options.num_beams == 1
-            best_running = float(self.running_scores[place, 0]) / denominator
-            self.done[item] = first_ones_do or best_running <= finished[-1].score
+            if first_ones_do or float(self.running_scores[place, 0]) / denominator <= finished[-1].score:
+                self.done[item] = some_are_done = True
+        return some_are_done
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Read every input's finished hypotheses off the history."""

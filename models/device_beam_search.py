@@ -115,7 +115,7 @@ def _read_off(
 ) -> list[list[Hypothesis]]:
     """Copy what was found to the host and follow the back-pointers of what is returned."""
     history = BeamHistory()
-    items = torch.arange(len(state.done)).numpy()
+    items = list(range(len(state.done)))
     for tokens, parents, log_probabilities, attention in _steps(blocks):
         history.add_attention(attention, items)
         history.add_step(tokens, parents, log_probabilities)

@@ -16,10 +16,12 @@ from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
 from .decoding import DecodingOptions, Hypothesis
 from .onnx_runtime import OnnxNetwork, onnx_layer, reorder_gates
-from .onnx_stepper import OnnxStepper
+from .onnx_stepper import OnnxStepper, check_step
 from .target_scoring import score_targets
 
 GATES = {"gru": 3, "lstm": 4}
+CELL_ORDERS = {"gru": "rzn", "lstm": "ifog"}
+"""Of the gates that a graph computes by itself; see `reorder_gates`."""
 
 
 def readout_inputs(config: AttentionNmtConfig) -> int:
@@ -45,6 +47,7 @@ class OnnxAttentionNmt(OnnxNetwork):
         """Load the graphs, as `OnnxNetwork` says."""
         super().__init__(model, folder, precision)
         self.encoder, self.step = self.sessions
+        check_step(self.step)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""
@@ -87,6 +90,7 @@ def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
         both = [onnx_layer(layers, f"l{layer}{suffix}", config.cell_type) for suffix in ("", "_reverse")]
         for name, parts in zip(("input", "hidden", "bias"), zip(*both, strict=True), strict=True):
             weights[f"encoder.layer{layer}.{name}"] = torch.stack(parts)
+        weights |= _ways_of_layer(layers, layer, config.cell_type)
 
     width, size = config.embedding_size, config.decoder_hidden_size
     annotation = 2 * config.encoder_hidden_size
@@ -94,7 +98,7 @@ def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
     of_state, of_token, of_context = decoder.readout_projection.weight.split([size, width, annotation], dim=1)
     looks_first = config.attention_query == "previous_state"
     for layer, cell in enumerate(decoder.cells.cells):
-        order = {"gru": "rzn", "lstm": "ifog"}[config.cell_type]
+        order = CELL_ORDERS[config.cell_type]
         of_input, of_hidden, input_bias, hidden_bias = (
             reorder_gates(weight, order, config.cell_type)
             for weight in (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
@@ -123,3 +127,19 @@ def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
         "output.bias": model.output_projection.bias,
     }
     return {name: tensor.float().numpy() for name, tensor in weights.items()}
+
+
+def _ways_of_layer(layers: torch.nn.RNNBase, layer: int, cell_type: str) -> dict[str, Tensor]:
+    """Return what a rounded layer of the encoder has, each direction by itself."""
+    weights, order = {}, CELL_ORDERS[cell_type]
+    for way, suffix in (("forward", f"l{layer}"), ("backward", f"l{layer}_reverse")):
+        of_input, of_hidden, input_bias, hidden_bias = (
+            reorder_gates(getattr(layers, f"{name}_{suffix}"), order, cell_type)
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        if cell_type == "lstm":
+            input_bias = input_bias + hidden_bias
+        name = f"encoder.layer{layer}.{way}"
+        weights |= {f"{name}.input.matrix": of_input.T, f"{name}.input.bias": input_bias}
+        weights |= {f"{name}.hidden.matrix": of_hidden.T, f"{name}.hidden.bias": hidden_bias}
+    return weights

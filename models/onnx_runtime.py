@@ -66,6 +66,11 @@ class OnnxSession:
         except Exception as error:  # of kinds that onnxruntime does not name
             raise ValueError(f"ONNX Runtime does not take this graph: {error}") from error
 
+    @property
+    def input_names(self) -> frozenset[str]:
+        """What `run` must be given."""
+        return frozenset(value.name for value in self._session.get_inputs())
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Compute all outputs, in their order."""
         return self._session.run(None, inputs)
@@ -99,7 +104,8 @@ class OnnxNetwork:
     """What answers as a model does, from the graphs in its checkpoint's folder."""
 
     files: ClassVar[tuple[str, ...]]
-    """The graphs' names; "{precision}" stands for the precision."""
+    """The graphs' names; "{precision}" stands for the precision. Where beside "name.onnx" there is a "name-int8.onnx",
+    that is taken for this precision."""
 
     def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
         """Load the graphs and give them the model's weights.
@@ -116,12 +122,24 @@ class OnnxNetwork:
         """
         self.model = model
         self.config, self.device, self.dtype = model.config, model.device, model.dtype
+        there = weights_of_graphs(folder)
         files = [file.format(precision=precision) for file in self.files]
+        rounded = [file.replace(".onnx", f"-{precision}.onnx") for file in files]
+        files = [better if better in there else file for file, better in zip(files, rounded, strict=True)]
         self.sessions = load_sessions(folder, files, self.weights())
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""
         raise NotImplementedError
+
+
+def weights_of_graphs(folder: Path) -> dict[str, list[str]]:
+    """Return the names of the weights of each graph of a checkpoint, by the graphs' names.
+
+    Raises:
+        OSError: where the checkpoint has no graphs.
+    """
+    return json.loads((folder / FOLDER / MANIFEST).read_text(encoding="utf-8"))
 
 
 def load_sessions(folder: Path, files: Sequence[str], weights: Mapping[str, np.ndarray]) -> list[OnnxSession]:
@@ -137,7 +155,7 @@ def load_sessions(folder: Path, files: Sequence[str], weights: Mapping[str, np.n
         KeyError: where the list of weights has no such graph.
         ValueError: for one that does not fit.
     """
-    names = json.loads((folder / FOLDER / MANIFEST).read_text(encoding="utf-8"))
+    names = weights_of_graphs(folder)
     return [OnnxSession((folder / FOLDER / file).read_bytes(), names[file], weights) for file in files]
 
 

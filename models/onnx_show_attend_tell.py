@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from .beam_search import beam_search
 from .decoding import DecodingOptions, Hypothesis
 from .onnx_runtime import OnnxNetwork, reorder_gates
-from .onnx_stepper import OnnxStepper
+from .onnx_stepper import OnnxStepper, check_step
 from .target_scoring import score_targets
 
 
@@ -25,6 +25,7 @@ class OnnxShowAttendTell(OnnxNetwork):
         """Load the graphs, as `OnnxNetwork` says."""
         super().__init__(model, folder, precision)
         self.encoder, self.memory, self.step = self.sessions
+        check_step(self.step)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""
@@ -49,7 +50,7 @@ class OnnxShowAttendTell(OnnxNetwork):
         keys, values, *first = self.memory.run({"grid": grid})
         state = dict(zip(("hidden", "memory"), first, strict=True))
         stepper = OnnxStepper(self.step, {"keys": keys, "values": values}, state, self.config.vocab_size)
-        return stepper, torch.ones(keys.shape[:2], dtype=torch.bool), grid.shape[2:]
+        return stepper, torch.ones(values.shape[:2], dtype=torch.bool), grid.shape[2:]
 
 
 def _on_grid(hypothesis: Hypothesis, shape: tuple[int, ...]) -> Hypothesis:

@@ -10,11 +10,12 @@ import torch
 import hub
 from models import onnx_runtime
 from models.onnx_runtime import OnnxSession
+from models.onnx_stepper import OnnxStepper, check_step
 from pipelines import pipeline
 from serving.hosting import ModelHost
 from serving.settings import Settings
 from tasks import TASKS
-from training import graphs
+from training import attention_nmt_graphs, graphs
 from training.decoder_graph import add_candidates
 from training.export import build_graphs
 from training.onnx_graph import Graph, write_graphs
@@ -83,6 +84,40 @@ class TestTranslation:
 
     @pytest.mark.parametrize("options", nmt.VARIANTS, **NAMES)
     def test_with_eight_bits_a_batch_equals_its_sentences(self, options, tmp_path):
+        model, (ids, mask, _) = attention_nmt_model(**options), nmt.batch(3, 7, 5)
+        network = compiled("attention-translation", model, tmp_path, "int8")
+        together = network.translate(ids, mask, num_beams=3, max_new_tokens=9)
+        alone = [
+            network.translate(row[None, :length], mask[index : index + 1, :length], num_beams=3, max_new_tokens=9)[0]
+            for index, (row, length) in enumerate(zip(ids, (3, 7, 5), strict=True))
+        ]
+        assert_same_hypotheses(together, alone)
+        exact = model.score(ids, mask, [hypotheses[0].token_ids for hypotheses in together])
+        for hypotheses, other in zip(together, exact, strict=True):
+            torch.testing.assert_close(hypotheses[0].attention, other.attention, atol=0.01, rtol=0)
+
+
+class TestLargeEncoder:
+    """One whose recurrent matrices are rounded; here a small one."""
+
+    @pytest.fixture(autouse=True)
+    def small_cache(self, monkeypatch):
+        monkeypatch.setattr(attention_nmt_graphs, "CACHED_BYTES", 0)
+
+    @pytest.mark.parametrize("options", [{}, {"cell_type": "lstm"}, {"encoder_layers": 2}], **NAMES)
+    def test_it_reads_what_the_model_reads(self, options, tmp_path):
+        model, (ids, mask, _) = attention_nmt_model(**options), nmt.batch(3, 7, 5)
+        network = compiled("attention-translation", model, tmp_path, "int8")
+        exact = model.compile_for_cpu(tmp_path, "float32")
+        inputs = {"input_ids": ids.numpy(), "lengths": np.array([3, 7, 5], np.int32)}
+        padding = ~mask.bool().numpy()
+        for found, expected in zip(network.encoder.run(inputs), exact.encoder.run(inputs), strict=True):
+            if found.ndim > 2:  # what is padding does not count
+                found.reshape(3, 7, -1)[padding] = expected.reshape(3, 7, -1)[padding] = 0
+            assert 0 < np.abs(found - expected).max() < 0.02
+
+    @pytest.mark.parametrize("options", [{}, {"cell_type": "lstm"}], **NAMES)
+    def test_a_batch_equals_its_sentences(self, options, tmp_path):
         model, (ids, mask, _) = attention_nmt_model(**options), nmt.batch(3, 7, 5)
         network = compiled("attention-translation", model, tmp_path, "int8")
         together = network.translate(ids, mask, num_beams=3, max_new_tokens=9)
@@ -204,13 +239,26 @@ class TestCandidates:
         assert token_ids[:, 0].tolist() == [200, 3] and np.isneginf(totals[:, 1:]).all()
 
     def candidates(self, size, logits, scores, forbidden, count):
+        """Ask a step that has no state, and sees the logits as its attention."""
         graph = Graph("test")
-        values = graph.input("logits", np.float32, ("rows", size))
-        mask = graph.input("forbidden", np.float32, ("forbidden_rows", size))
-        add_candidates(graph, graph.op("Identity", values), mask, graph.input("count", np.int64, (1,)), size)
+        for name in ("tokens", "rows"):
+            graph.input(name, np.int64, ("batch", "width"))
+        values = graph.op("Identity", graph.input("logits", np.float32, ("batch", "width", size)))
+        add_candidates(graph, values, size)
+        graph.output(graph.op("Identity", values), "attention", np.float32, ("batch", "width", size))
         session = OnnxSession(graph.serialize(), graph.weights, {})
-        inputs = {"logits": logits, "scores": scores, "forbidden": forbidden, "count": np.array([count])}
-        return session.run(inputs)
+        check_step(session)
+        stepper = OnnxStepper(session, {"logits": logits.reshape(*scores.shape, size)}, {}, size)
+        *found, attention = stepper.advance(np.zeros(len(logits), np.int64), None, scores, count, forbidden)
+        assert np.array_equal(attention, logits)
+        return found
+
+    def test_a_step_of_another_version_is_refused(self, tmp_path):
+        model = attention_nmt_model()
+        graphs_of = build_graphs(TASKS["attention-translation"], model.config)
+        write_graphs(tmp_path, graphs_of | {"step-float32.onnx": graphs_of["encoder.onnx"]})
+        with pytest.raises(ValueError, match=r"no inputs blocks, count, first, forbidden, scores.* of another version"):
+            model.compile_for_cpu(tmp_path, "float32")
 
 
 class TestChoice:

@@ -13,39 +13,40 @@ from models.configuration_attention_nmt import AttentionNmtConfig
 from models.onnx_attention_nmt import GATES, readout_inputs, state_widths
 
 from .decoder_graph import add_candidates, attend
+from .encoder_graph import gru_update, read_exactly, read_rounded
 from .onnx_graph import Graph, lstm_update
+
+CACHED_BYTES = 4 * 2**20
+"""Of matrices that a core keeps in its nearer caches."""
 
 
 def build_graphs(config: AttentionNmtConfig) -> dict[str, Graph]:
     """Return the graphs of a checkpoint by their files' names; none of networks that are there to be compared with."""
     if config.attention_type == "none" or config.reverse_source or not config.bidirectional_encoder:
         return {}
-    return {
-        "encoder.onnx": _encoder(config),
+    graphs = {"encoder-int8.onnx": _encoder(config, quantized=True)} if has_large_encoder(config) else {}
+    return graphs | {
+        "encoder.onnx": _encoder(config, quantized=False),
         "step-float32.onnx": _step(config, quantized=False),
         "step-int8.onnx": _step(config, quantized=True),
     }
 
 
-def _encoder(config: AttentionNmtConfig) -> Graph:
-    graph = Graph("attention NMT, encoder")
+def has_large_encoder(config: AttentionNmtConfig) -> bool:
+    """Say whether a layer's recurrent matrices are so large that reading them for each piece takes most of the time."""
+    return 2 * 4 * GATES[config.cell_type] * config.encoder_hidden_size**2 > CACHED_BYTES
+
+
+def _encoder(config: AttentionNmtConfig, quantized: bool) -> Graph:
+    graph = Graph("attention NMT, encoder", quantized)
     ids = graph.input("input_ids", np.int64, ("batch", "source"))
     lengths = graph.input("lengths", np.int32, ("batch",))
     size, width = config.encoder_hidden_size, config.embedding_size
     table = graph.weight("encoder.embedding", (config.vocab_size, width))
-    values = graph.op("Transpose", graph.op("Gather", table, ids), perm=[1, 0, 2])
+    values = graph.op("Gather", table, graph.op("Transpose", ids, perm=[1, 0]))
+    read = read_rounded if quantized else read_exactly
     for layer in range(config.encoder_layers):
-        gates, name = GATES[config.cell_type] * size, f"encoder.layer{layer}"
-        weights = [
-            graph.weight(f"{name}.input", (2, gates, width)),
-            graph.weight(f"{name}.hidden", (2, gates, size)),
-            graph.weight(f"{name}.bias", (2, 2 * gates)),
-        ]
-        options = {"direction": "bidirectional", "hidden_size": size}
-        options |= {"linear_before_reset": 1} if config.cell_type == "gru" else {}
-        outputs = graph.op(config.cell_type.upper(), values, *weights, lengths, **options)
-        joined = graph.op("Transpose", outputs, perm=[0, 2, 1, 3])
-        values, width = graph.reshape(joined, (0, 0, -1)), 2 * size
+        values, width = read(graph, f"encoder.layer{layer}", config.cell_type, values, lengths, width, size), 2 * size
     annotations = graph.op("Transpose", values, perm=[1, 0, 2])
     readout = readout_inputs(config)
     extra = GATES[config.cell_type] * config.decoder_hidden_size if config.attention_query == "previous_state" else 0
@@ -53,28 +54,25 @@ def _encoder(config: AttentionNmtConfig) -> Graph:
         "Slice", annotations, *(graph.constant(value, np.int64) for value in ([0, size], [1, 2 * size], [1, 2]))
     )
     first = graph.exact_linear(graph.reshape(backward, (0, -1)), "initial", size, config.decoder_hidden_size)
-    source = ("batch", "source")
     keys = graph.exact_linear(annotations, "keys", width, config.attention_size)
-    graph.output(keys, "keys", np.float32, (*source, config.attention_size))
+    keys = graph.op("Unsqueeze", keys, graph.constant([1], np.int64))
+    graph.output(keys, "keys", np.float32, ("batch", 1, "source", config.attention_size))
     seen = graph.exact_linear(annotations, "values", width, readout + extra, bias=False)
-    graph.output(seen, "values", np.float32, (*source, readout + extra))
+    graph.output(seen, "values", np.float32, ("batch", "source", readout + extra))
     graph.output(graph.op("Tanh", first), "hidden", np.float32, ("batch", config.decoder_hidden_size))
     return graph
 
 
 def _step(config: AttentionNmtConfig, quantized: bool) -> Graph:
     graph = Graph("attention NMT, step", quantized)
-    rows, size, width = "rows", config.decoder_hidden_size, config.embedding_size
-    tokens = graph.input("tokens", np.int64, (rows,))
-    before = graph.input("rows", np.int64, (rows,))
-    keys = graph.input("keys", np.float32, ("batch", "source", config.attention_size))
+    size, width = config.decoder_hidden_size, config.embedding_size
+    tokens, before = (graph.input(name, np.int64, ("batch", "width")) for name in ("tokens", "rows"))
+    keys = graph.input("keys", np.float32, ("batch", 1, "source", config.attention_size))
     readout, looks_first = readout_inputs(config), config.attention_query == "previous_state"
     extra = GATES[config.cell_type] * size if looks_first else 0
     values = graph.input("values", np.float32, ("batch", "source", readout + extra))
     padding = graph.input("padding", np.float32, ("batch", 1, "source"))
-    forbidden = graph.input("forbidden", np.float32, ("forbidden_rows", config.vocab_size))
-    count = graph.input("count", np.int64, (1,))
-    state = {name: graph.op("Gather", graph.input(name, np.float32, (rows, units)), before)
+    state = {name: graph.op("Gather", graph.input(name, np.float32, ("rows", units)), before)
              for name, units in state_widths(config).items()}  # fmt: skip
 
     attention = _Attention(graph, config, keys, values, padding)
@@ -88,17 +86,17 @@ def _step(config: AttentionNmtConfig, quantized: bool) -> Graph:
     of_token = graph.op("Gather", graph.weight("token_readout", (config.vocab_size, readout)), tokens)
     before = graph.op("Add", graph.op("Add", projected, attention.context_readout), of_token)
     if config.readout_activation == "maxout":
-        pairs = graph.reshape(before, (0, width, 2))
-        state["readout"] = graph.op("ReduceMax", pairs, axes=[2], keepdims=0)
+        pairs = graph.reshape(before, (0, 0, width, 2))
+        state["readout"] = graph.op("ReduceMax", pairs, axes=[3], keepdims=0)
         logits = graph.exact_linear(state["readout"], "output", width, config.vocab_size)
     else:
         state["readout"] = graph.op("Tanh", before)
         logits = graph.linear(state["readout"], "output", width, config.vocab_size)
 
-    add_candidates(graph, logits, forbidden, count, config.vocab_size)
-    graph.output(attention.weights, "attention", np.float32, (rows, "source"))
+    add_candidates(graph, logits, config.vocab_size)
+    graph.output(attention.weights, "attention", np.float32, ("batch", "width", "source"))
     for name, units in state_widths(config).items():
-        graph.output(state[name], f"new_{name}", np.float32, (rows, units))
+        graph.output(state[name], f"new_{name}", np.float32, ("batch", "width", units))
     return graph
 
 
@@ -121,21 +119,11 @@ def _advance(
         before = state[f"hidden{layer}"]
         if config.cell_type == "gru":
             of_state = graph.linear(before, f"hidden{layer}", size, gates)
-            state[f"hidden{layer}"] = _gru(graph, values, of_state, before, size)
+            state[f"hidden{layer}"] = gru_update(graph, values, of_state, before, size)
         else:
             of_state = graph.linear(before, f"hidden{layer}", size, gates, bias=False)
             after = lstm_update(graph, graph.op("Add", values, of_state), state[f"memory{layer}"], size)
             state[f"hidden{layer}"], state[f"memory{layer}"] = after
-
-
-def _gru(graph: Graph, of_input: str, of_state: str, before: str, size: int) -> str:
-    """Return n + z (h - n), with n = tanh(W x + r (U h)): torch's order of reset, update and candidate."""
-    input_gates, input_candidate = graph.split(of_input, (2 * size, size))
-    state_gates, state_candidate = graph.split(of_state, (2 * size, size))
-    squashed = graph.op("Sigmoid", graph.op("Add", input_gates, state_gates))
-    reset, update = graph.split(squashed, (size, size))
-    candidate = graph.op("Tanh", graph.op("Add", input_candidate, graph.op("Mul", reset, state_candidate)))
-    return graph.op("Add", candidate, graph.op("Mul", update, graph.op("Sub", before, candidate)))
 
 
 class _Attention:

@@ -1,76 +1,62 @@
 """Parts of graphs that every decoder with attention has.
 
 Names of dimensions in this file:
-    rows    answers written side by side: batch times hypotheses of an input, which lie together
-    count   candidates for a row's next token
+    batch   inputs
+    width   hypotheses of an input
+    count   continuations of an input
+    blocks  parts of the vocabulary, of all hypotheses of an input, that can have them
     source  positions that the attention weighs
 """
 
 import numpy as np
 
+from models.onnx_stepper import block_width
+
 from .onnx_graph import Graph
 
-LEAST_BLOCKS = 64
-"""Into which a vocabulary is cut to look for its best tokens, where it can be cut at all."""
-BEST_WIDTH = 32
-"""Of a block: with 4,000 tokens and ten candidates the fastest of 10 to 80."""
 
+def add_candidates(graph: Graph, logits: str, vocab_size: int) -> None:
+    """Name the best continuations of each input over all its hypotheses, best first.
 
-def add_candidates(graph: Graph, logits: str, forbidden: str, count: str, vocab_size: int) -> None:
-    """Name the best continuations of each input over all its rows, best first.
+    Adds the inputs
+        `scores`, float (batch, width, 1): what a hypothesis has so far,
+        `forbidden`, float (places, tokens of a block): minus infinity at every token that must not come next, else 0,
+        `first`, int64 (batch, 1): where in it an input's blocks begin,
+        `count` and `blocks`, int64 (1): how many continuations, and in how many blocks to look for them.
+    Outputs, (batch, count): `totals`, what a hypothesis has then; `log_probabilities` of the next tokens; `places`,
+    hypothesis * vocabulary + token. What is forbidden stays in the normaliser, so that the others' probabilities are
+    what they are.
 
-    Adds the input `scores`, float (batch, rows of an input), what each row has so far. Outputs, (batch, count):
-    `totals`, what a row has then; `log_probabilities` of the next tokens; `token_ids`; `parents`, the rows that they
-    continue. What is forbidden stays in the normaliser, so that the others' probabilities are what they are.
+    The best are in the blocks with the largest maxima, as many blocks as are wanted, and as many more as have something
+    that is forbidden, for that counts in the maxima. To look for the blocks first takes a fraction of the time.
 
-    The best are in the blocks with the largest maxima, as many blocks as are wanted: to look for the blocks first takes
-    a fraction of the time.
+    Args:
+        graph: where to add it.
+        logits: float (batch, width, vocabulary).
+        vocab_size: tokens.
     """
-    scores = graph.input("scores", np.float32, ("batch", "width"))
-    number, width = vocab_size // block_width(vocab_size), block_width(vocab_size)
-    blocks_of_row, whole = graph.constant(number, np.int64), graph.constant(width, np.int64)
-    allowed = graph.op("Add", graph.op("LogSoftmax", logits, axis=-1), forbidden)
-    batch = _size(graph, scores, 0)
-    maxima = graph.op("ReduceMax", graph.reshape(allowed, (0, number, width)), axes=[2], keepdims=0)
-    maxima = graph.op("Add", maxima, graph.reshape(scores, (-1, 1)))
-    shape = graph.op("Concat", batch, graph.constant([-1], np.int64), axis=0)
-    _, chosen = _top(graph, graph.op("Reshape", maxima, shape), count)  # (batch, blocks)
+    width = block_width(vocab_size)
+    number, whole = vocab_size // width, graph.constant(width, np.int64)
+    scores = graph.input("scores", np.float32, ("batch", "width", 1))
+    forbidden = graph.input("forbidden", np.float32, ("places", width))
+    first = graph.input("first", np.int64, ("batch", 1))
+    count, blocks = graph.input("count", np.int64, (1,)), graph.input("blocks", np.int64, (1,))
+    every = graph.reshape(graph.op("LogSoftmax", logits, axis=-1), (0, 0, number, width))
+    maxima = graph.op("Add", graph.op("ReduceMax", every, axes=[3], keepdims=0), scores)
+    _, chosen = graph.op("TopK", graph.reshape(maxima, (0, -1)), blocks, outputs=2, axis=1)  # (batch, blocks)
 
-    shape = graph.op("Concat", batch, graph.constant([-1, width], np.int64), axis=0)
     places = graph.op("Unsqueeze", chosen, graph.constant([2], np.int64))
-    inside = graph.op("GatherND", graph.op("Reshape", allowed, shape), places, batch_dims=1)  # (batch, blocks, width)
-    parents = graph.op("Div", chosen, blocks_of_row)
-    before = graph.op("Unsqueeze", graph.op("GatherElements", scores, parents, axis=1), graph.constant([2], np.int64))
-    best, found = _top(graph, graph.reshape(graph.op("Add", inside, before), (0, -1)), count)
+    inside = graph.op("GatherND", graph.reshape(every, (0, -1, width)), places, batch_dims=1)
+    inside = graph.op("Add", inside, graph.op("Gather", forbidden, graph.op("Add", chosen, first)))
+    parents = graph.op("Div", places, graph.constant(number, np.int64))
+    before = graph.op("GatherElements", scores, parents, axis=1)  # (batch, blocks, 1)
+    best, found = graph.op("TopK", graph.reshape(graph.op("Add", inside, before), (0, -1)), count, outputs=2, axis=1)
     place = graph.op("Div", found, whole)
-    block = graph.op("Mod", graph.op("GatherElements", chosen, place, axis=1), blocks_of_row)
-    outputs = {
-        "totals": best,
-        "log_probabilities": graph.op("GatherElements", graph.reshape(inside, (0, -1)), found, axis=1),
-        "token_ids": graph.op("Add", graph.op("Mul", block, whole), graph.op("Mod", found, whole)),
-        "parents": graph.op("GatherElements", parents, place, axis=1),
-    }
-    for name, value in outputs.items():
-        graph.output(
-            value, name, np.float32 if value is best or name == "log_probabilities" else np.int64, ("batch", "count")
-        )
-
-
-def _top(graph: Graph, values: str, count: str) -> list[str]:
-    """Return the largest of each row of float (rows, …) and their places, as many as are wanted and there are."""
-    return graph.op("TopK", values, graph.op("Min", count, _size(graph, values, 1)), outputs=2, axis=1)
-
-
-def _size(graph: Graph, values: str, dimension: int) -> str:
-    """Return the size of a dimension, int64 (1)."""
-    ends = [graph.constant([end], np.int64) for end in (dimension, dimension + 1)]
-    return graph.op("Slice", graph.op("Shape", values), *ends)
-
-
-def block_width(size: int) -> int:
-    """Return into how wide blocks a row of `size` is cut, as near to BEST_WIDTH as it can be cut; 1: not at all."""
-    fitting = [width for width in range(1, size // LEAST_BLOCKS + 1) if size % width == 0]
-    return min(fitting, key=lambda width: abs(width - BEST_WIDTH), default=1)
+    moved = graph.op("Sub", graph.op("GatherElements", chosen, place, axis=1), place)
+    log_probabilities = graph.op("GatherElements", graph.reshape(inside, (0, -1)), found, axis=1)
+    graph.output(best, "totals", np.float32, ("batch", "count"))
+    graph.output(log_probabilities, "log_probabilities", np.float32, ("batch", "count"))
+    graph.output(graph.op("Add", found, graph.op("Mul", moved, whole)), "places", np.int64, ("batch", "count"))
 
 
 def attend(graph: Graph, query: str, keys: str, values: str, padding: str | None, size: int) -> tuple[str, str]:
@@ -78,33 +64,23 @@ def attend(graph: Graph, query: str, keys: str, values: str, padding: str | None
 
     Args:
         graph: where to add it.
-        query: float (rows, attention_size), projected; a source's rows lie side by side.
-        keys: float (batch, source, attention_size), projected.
-        values: float (batch, source, width).
+        query: float (batch, width, attention_size), projected.
+        keys: float (batch, 1, source, attention_size), projected.
+        values: float (batch, source, values).
         padding: float (batch, 1, source), minus infinity on padding; None where there is none.
         size: attention_size.
 
     Returns:
-        The weights, float (rows, source), and the average, float (rows, width).
+        The weights, float (batch, width, source), and the average, float (batch, width, values).
     """
-    batch = _size(graph, keys, 0)
-    apart = graph.op("Concat", batch, graph.constant([-1, 1, size], np.int64), axis=0)
-    queries = graph.op("Reshape", query, apart)
-    fits = graph.op("Tanh", graph.op("Add", queries, graph.op("Unsqueeze", keys, graph.constant([1], np.int64))))
+    queries = graph.op("Unsqueeze", query, graph.constant([2], np.int64))
+    fits = graph.op("Tanh", graph.op("Add", queries, keys))
     # One row times many: ONNX Runtime would pad a matrix of one column, prepared beforehand, to sixteen.
     energies = graph.op(
         "Gemm", graph.op("Transpose", graph.weight("energy", (size, 1))), graph.reshape(fits, (-1, size)), transB=1
     )
-    shape = graph.op("Slice", graph.op("Shape", fits), graph.constant([0], np.int64), graph.constant([3], np.int64))
-    energies = graph.op("Reshape", energies, shape)
+    energies = graph.op("Reshape", energies, graph.op("Shape", fits, end=3))
     if padding is not None:
         energies = graph.op("Add", energies, padding)
     weights = graph.op("Softmax", energies, axis=-1)
-    average = graph.op("MatMul", weights, values)
-    return _merge_rows(graph, weights), _merge_rows(graph, average)
-
-
-def _merge_rows(graph: Graph, values: str) -> str:
-    """Turn (batch, queries, width) into (rows, width)."""
-    shape = graph.op("Concat", graph.constant([-1], np.int64), _size(graph, values, 2), axis=0)
-    return graph.op("Reshape", values, shape)
+    return weights, graph.op("MatMul", weights, values)

@@ -8,7 +8,7 @@ lie between -1 and 1, as the states and read-outs of recurrent networks do, sinc
 row's result depends on the others'.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Graph:
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._rounded: dict[str, str] = {}
         self._renamed: dict[str, str] = {}
+        self._prefix = ""
 
     @classmethod
     def traced(cls, name: str, model: onnx.ModelProto, prefix: str) -> "Graph":
@@ -104,7 +105,7 @@ class Graph:
     def op(self, kind: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
         """Add a node; return its output's name, or several names."""
         inputs = [self._renamed.get(value, value) for value in inputs]
-        names = [f"{kind}_{len(self._nodes)}_{index}" for index in range(outputs)]
+        names = [f"{self._prefix}{kind}_{len(self._nodes)}_{index}" for index in range(outputs)]
         self._nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
         return names[0] if outputs == 1 else names
 
@@ -177,6 +178,40 @@ class Graph:
         """Multiply any values, float (…, num_inputs), by a matrix, in float32."""
         product = self.op("MatMul", values, self.weight(f"{name}.matrix", (num_inputs, num_outputs)))
         return self.op("Add", product, self.weight(f"{name}.bias", (num_outputs,))) if bias else product
+
+    def scan(
+        self,
+        step: Callable[["Graph", list[str], str], list[str]],
+        states: Sequence[str],
+        values: str,
+        widths: Sequence[int],
+        width: int,
+    ) -> str:
+        """Go through a sequence, one element after the other.
+
+        Args:
+            step: adds to a graph what becomes of the states, given them and an element, and returns their names.
+            states: float (rows, widths[i]) before the first element.
+            values: float (elements, rows, width).
+            widths: of the states.
+            width: of an element.
+
+        Returns:
+            The first state after each element, float (elements, rows, widths[0]).
+        """
+        body = Graph(self.name, self.quantized)
+        body._prefix, body._initializers = f"scan_{len(self._nodes)}_", self._initializers
+        names = [f"{body._prefix}{name}" for name in (*map(str, range(len(states))), "element")]
+        before = [
+            body.input(name, np.float32, ("rows", size)) for name, size in zip(names, (*widths, width), strict=True)
+        ]
+        after = step(body, before[:-1], before[-1])
+        after.append(body.op("Identity", after[0]))
+        for index, (value, size) in enumerate(zip(after, (*widths, widths[0]), strict=True)):
+            body.output(value, f"{body._prefix}after_{index}", np.float32, ("rows", size))
+        graph = helper.make_graph(body._nodes, body._prefix, body._inputs, body._outputs)
+        outputs = self.op("Scan", *states, values, outputs=len(states) + 1, body=graph, num_scan_inputs=1)
+        return outputs[-1]
 
     def split(self, values: str, sizes: Sequence[int]) -> list[str]:
         """Cut the last dimension into parts."""

@@ -84,7 +84,8 @@ def _memory(config: ShowAttendTellConfig) -> Graph:
         annotations = graph.op("LayerNormalization", projected, *norm, axis=-1, epsilon=1e-5)
     keys = graph.exact_linear(annotations, "keys", width, config.attention_size)
     values = graph.exact_linear(annotations, "values", width, config.embedding_size + 4 * size, bias=False)
-    graph.output(keys, "keys", np.float32, ("batch", "places", config.attention_size))
+    keys = graph.op("Unsqueeze", keys, graph.constant([1], np.int64))
+    graph.output(keys, "keys", np.float32, ("batch", 1, "places", config.attention_size))
     graph.output(values, "values", np.float32, ("batch", "places", config.embedding_size + 4 * size))
     mean = graph.op("ReduceMean", annotations, axes=[1], keepdims=0)
     first = graph.op("Tanh", graph.exact_linear(mean, "initial", width, 2 * size))
@@ -96,11 +97,9 @@ def _memory(config: ShowAttendTellConfig) -> Graph:
 def _step(config: ShowAttendTellConfig, quantized: bool) -> Graph:
     graph = Graph("captioner, step", quantized)
     size, width, gates = config.decoder_hidden_size, config.embedding_size, 4 * config.decoder_hidden_size
-    tokens, before = (graph.input(name, np.int64, ("rows",)) for name in ("tokens", "rows"))
-    keys = graph.input("keys", np.float32, ("batch", "places", config.attention_size))
+    tokens, before = (graph.input(name, np.int64, ("batch", "width")) for name in ("tokens", "rows"))
+    keys = graph.input("keys", np.float32, ("batch", 1, "places", config.attention_size))
     values = graph.input("values", np.float32, ("batch", "places", width + gates))
-    forbidden = graph.input("forbidden", np.float32, ("forbidden_rows", config.vocab_size))
-    count = graph.input("count", np.int64, (1,))
     hidden, memory = (
         graph.op("Gather", graph.input(name, np.float32, ("rows", size)), before) for name in ("hidden", "memory")
     )
@@ -121,8 +120,8 @@ def _step(config: ShowAttendTellConfig, quantized: bool) -> Graph:
         logits = graph.linear(graph.op("Tanh", readout), "output", width, config.vocab_size)
     else:  # of any size
         logits = graph.exact_linear(readout, "output", width, config.vocab_size)
-    add_candidates(graph, logits, forbidden, count, config.vocab_size)
-    graph.output(weights, "attention", np.float32, ("rows", "places"))
-    graph.output(hidden, "new_hidden", np.float32, ("rows", size))
-    graph.output(memory, "new_memory", np.float32, ("rows", size))
+    add_candidates(graph, logits, config.vocab_size)
+    graph.output(weights, "attention", np.float32, ("batch", "width", "places"))
+    graph.output(hidden, "new_hidden", np.float32, ("batch", "width", size))
+    graph.output(memory, "new_memory", np.float32, ("batch", "width", size))
     return graph
