@@ -13,6 +13,8 @@ Names of dimensions in this file:
     source      positions that the attention weighs
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -128,7 +130,7 @@ class _BeamSearch:
 
         length_is_out = position + 1 == self.options.max_new_tokens
         ends = np.ones_like(tokens, dtype=bool) if length_is_out else tokens == self.end_token_id
-        if ends.any():  # what goes on comes first, in its order
+        if np.count_nonzero(ends):  # what goes on comes first, in its order
             self._finish(position, ends[:, :beams], scores, tokens, parents, log_probabilities)
             keep = np.argsort(ends, axis=1, kind="stable")[:, :beams]
             self.running_scores = np.where(ends, -np.inf, scores)[self.items, keep].astype(scores.dtype)
@@ -183,21 +185,16 @@ class _BeamSearch:
     ) -> None:
         """Put every candidate that ends among its input's finished hypotheses, of which the best stay."""
         denominator = self.options.denominator(position + 1)
-        found = np.nonzero(ends & np.isfinite(scores[:, : ends.shape[1]]))
-        columns = (
-            found[0],
-            self.growing[found[0]],
-            *(each[found] for each in (scores, tokens, parents, log_probabilities)),
-        )
-        for place, item, total, token_id, parent, log_probability in zip(
-            *(each.tolist() for each in columns), strict=True
-        ):
+        for place, column in zip(*(axis.tolist() for axis in ends.nonzero()), strict=True):
+            total, parent = float(scores[place, column]), int(parents[place, column])
+            if not math.isfinite(total):
+                continue
             coverage = self._coverage_penalty(place, parent)
             beam = FinishedBeam(
                 position=position,
                 parent=parent,
-                token_id=token_id,
-                token_log_probability=log_probability,
+                token_id=int(tokens[place, column]),
+                token_log_probability=float(log_probabilities[place, column]),
                 score=total / denominator + coverage,
                 score_parts={
                     "log_probability": total,
@@ -205,6 +202,7 @@ class _BeamSearch:
                     "coverage_penalty": coverage,
                 },
             )
+            item = self.numbers[place]
             ranking = sorted([*self.finished[item], beam], key=lambda beam: -beam.score)
             self.finished[item] = ranking[: self.options.num_beams]
 

@@ -1,5 +1,7 @@
 """A decoder behind a step graph, for a search."""
 
+from functools import cache
+
 import numpy as np
 
 from .onnx_runtime import OnnxSession
@@ -11,6 +13,7 @@ BEST_WIDTH = 32
 """Of a block: with 4,000 tokens and ten candidates the fastest of 10 to 80."""
 
 
+@cache
 def block_width(size: int) -> int:
     """Return into how wide blocks a row of `size` is cut, as near to BEST_WIDTH as it can be cut; 1: not at all."""
     fitting = [width for width in range(1, size // LEAST_BLOCKS + 1) if size % width == 0]
@@ -52,7 +55,6 @@ class OnnxStepper:
         self.state_names = list(state)
         self.vocab_size = vocab_size
         self.block_width = block_width(vocab_size)
-        self._nothing = np.zeros((1, vocab_size), np.float32)
         self._shape, self._mask, self._is_each_its_own = (0, 0), self, False  # no mask: None is one
         self._unmoved = np.zeros((0, 0), np.int64)
 
@@ -77,15 +79,15 @@ class OnnxStepper:
         batch, width = shape
         of_row, per_input = self.vocab_size // self.block_width, width * self.vocab_size // self.block_width
         if width != self._shape[1] or forbidden is not self._mask:
-            mask = self._nothing if forbidden is None else forbidden
-            self._is_each_its_own = len(mask) > 1
+            mask = np.zeros((1, self.vocab_size), np.float32) if forbidden is None else forbidden
             mask = mask.reshape(len(mask), of_row, self.block_width)
-            num_masked = int(mask.any(axis=2).sum(axis=1).max())
+            num_masked = max(map(np.count_nonzero, mask.any(axis=2)))
             blocks = min(count + width * num_masked, per_input)
             self.inputs["blocks"] = np.array([blocks])
             self.inputs["count"] = np.array([min(count, blocks * self.block_width)])
-            repeated = mask if self._is_each_its_own else np.broadcast_to(mask, (width, *mask.shape[1:]))
-            self.inputs["forbidden"] = np.ascontiguousarray(repeated.reshape(-1, self.block_width))
+            self._is_each_its_own = len(mask) > 1
+            repeated = mask if self._is_each_its_own else np.concatenate([mask] * width)
+            self.inputs["forbidden"] = repeated.reshape(-1, self.block_width)
         self.inputs["first"] = np.arange(batch)[:, None] * (per_input if self._is_each_its_own else 0)
         self._unmoved = np.arange(batch * width).reshape(shape)
         self._shape, self._mask = shape, forbidden
