@@ -15,6 +15,30 @@ MORE_EXACT = "step-int12.onnx"
 """Which checkpoints of before do not have."""
 
 
+class PackedState:
+    """The state of one text in one array, which costs less to pass on than one for each layer."""
+
+    __slots__ = ("packed",)
+
+    def __init__(self, packed: np.ndarray):
+        """Name it.
+
+        Args:
+            packed: float (2 * layers, hidden), of each layer the hidden numbers and then the cells' contents.
+        """
+        self.packed = packed
+
+    @property
+    def hidden(self) -> tuple[np.ndarray, ...]:
+        """As `RecurrentState` has it, float (1, hidden) for each layer."""
+        return tuple(self.packed[::2, None])
+
+    @property
+    def memory(self) -> tuple[np.ndarray, ...]:
+        """As `RecurrentState` has it, float (1, hidden) for each layer."""
+        return tuple(self.packed[1::2, None])
+
+
 class OnnxCharRnn(OnnxNetwork):
     """A generator whose single steps are a graph's."""
 
@@ -28,18 +52,21 @@ class OnnxCharRnn(OnnxNetwork):
         if precision == "int8" and has_exact_bytes() and (folder / FOLDER / MORE_EXACT).is_file():
             precision = "int12"
         super().__init__(model, folder, precision)
-        layers = range(model.config.num_hidden_layers)
-        self.names = [f"{kind}{layer}" for layer in layers for kind in ("hidden", "memory")]
+        if "state" not in self.sessions[0].input_names:
+            raise ValueError(
+                "This step has no input 'state': its graph is of another version. "
+                "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
+            )
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""
         return graph_weights(self.model)
 
-    def fast_step(self) -> Callable[[int, RecurrentState], tuple[np.ndarray, RecurrentState]]:
+    def fast_step(self) -> Callable[[int, RecurrentState | PackedState], tuple[np.ndarray, PackedState]]:
         """Return the single step."""
         return self.step
 
-    def step(self, token_id: int, state: RecurrentState) -> tuple[np.ndarray, RecurrentState]:
+    def step(self, token_id: int, state: RecurrentState | PackedState) -> tuple[np.ndarray, PackedState]:
         """Read one character of one text.
 
         Args:
@@ -47,16 +74,16 @@ class OnnxCharRnn(OnnxNetwork):
             state: the state before it: the model's, of one row, or what the last step returned.
 
         Returns:
-            float (vocabulary), the logits of the next character; and the state after it, of arrays instead of tensors,
-            which cost less to pass on.
+            float (vocabulary), the logits of the next character; and the state after it.
         """
-        before = [layer for pair in zip(state.hidden, state.memory, strict=True) for layer in pair]
-        if isinstance(before[0], Tensor):
-            before = [tensor.detach().numpy() for tensor in before]
-        inputs = dict(zip(self.names, before, strict=True))
-        inputs["token"] = np.array([token_id])
-        *after, logits = self.sessions[0].run(inputs)
-        return logits[0], RecurrentState(tuple(after[::2]), tuple(after[1::2]))
+        packed = state.packed if isinstance(state, PackedState) else _pack(state)
+        packed, logits = self.sessions[0].run({"token": np.array([token_id]), "state": packed})
+        return logits[0], PackedState(packed)
+
+
+def _pack(state: RecurrentState) -> np.ndarray:
+    layers = [layer for pair in zip(state.hidden, state.memory, strict=True) for layer in pair]
+    return np.concatenate([layer.detach().numpy() if isinstance(layer, Tensor) else layer for layer in layers])
 
 
 @torch.no_grad()

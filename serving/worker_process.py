@@ -150,10 +150,15 @@ class WorkerProcess:
             raise self._kill_what_hangs() from error
 
     def _send(self, number: int, method: str, arguments: tuple) -> None:
-        try:
-            with self._lock:
+        with self._lock:  # so that this connection is not replaced by another process' before it is known to be dead
+            try:
                 self._connection.send((number, method, arguments))
-        except OSError:  # it ended; who reads says so to all that wait
+            except OSError:
+                self._ready.clear()  # before anybody tries again: who reads finds out a moment later
+                has_ended = True
+            else:
+                has_ended = False
+        if has_ended:
             self._fail(WorkerLost())
 
     def _read(self) -> None:
@@ -194,7 +199,8 @@ class WorkerProcess:
         logger.error("Worker %d ended with %s; another is started.", self._process.pid, status)
         time.sleep(RESTART_SECONDS)
         try:
-            self._start()
+            with self._lock:
+                self._start()
         except OSError:
             logger.exception("A worker could not be started.")
             return

@@ -168,6 +168,14 @@ class TestCharacters:
     def test_other_layers_have_no_graphs(self, options):
         assert build_graphs(TASKS["char-generation"], char_rnn_model(**options).config) == {}
 
+    def test_a_step_of_another_version_is_refused(self, tmp_path):
+        model = char_rnn_model()
+        graph = Graph("of before")
+        graph.output(graph.op("Identity", graph.input("token", np.int64, (1,))), "logits", np.int64, (1,))
+        write_graphs(tmp_path, {"step-float32.onnx": graph})
+        with pytest.raises(ValueError, match="no input 'state': its graph is of another version"):
+            model.compile_for_cpu(tmp_path, "float32")
+
 
 class TestSpeech:
     @pytest.mark.parametrize("options", [one for one in ctc.VARIANTS if one.get("bidirectional", True)], **NAMES)

@@ -85,6 +85,25 @@ def test_one_that_hangs_is_started_again(worker, monkeypatch):
     assert answer.error is None
 
 
+def test_nobody_asks_again_before_another_process_is_ready(worker, monkeypatch):
+    first, noticed, restart = worker.process_id, threading.Event(), worker._restart
+
+    def restart_late():
+        assert noticed.wait(STARTING_SECONDS)
+        restart()
+
+    monkeypatch.setattr(worker, "_restart", restart_late)
+    os.kill(first, signal.SIGKILL)
+    worker._process.wait()
+    with pytest.raises(WorkerLost):  # that reads what it says has not heard of its end yet
+        worker.serve_together("attention-translation", [TEXT], None)
+    assert not worker._ready.is_set()
+    noticed.set()
+    wait_for_another(worker, first)
+    (answer,) = worker.serve_together("attention-translation", [TEXT], None)
+    assert answer.error is None
+
+
 def wait_for_another(worker, first):
     deadline = time.monotonic() + STARTING_SECONDS
     while worker.process_id == first and time.monotonic() < deadline:

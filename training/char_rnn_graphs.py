@@ -25,18 +25,18 @@ def _step(config: CharRnnConfig, precision: str) -> Graph:
     linear = graph.finer_linear if precision == "int12" else graph.linear
     token = graph.input("token", np.int64, (1,))
     layers = range(config.num_hidden_layers)
-    hidden = [graph.input(f"hidden{layer}", np.float32, (1, size)) for layer in layers]
-    memory = [graph.input(f"memory{layer}", np.float32, (1, size)) for layer in layers]
-    values = ""
+    state = graph.input("state", np.float32, (2 * len(layers), size))
+    before = graph.op("Split", state, outputs=2 * len(layers), axis=0)
+    after, values = [], ""
     for layer in layers:
         if layer == 0:
             of_token = graph.op("Gather", graph.weight("token_gates", (config.vocab_size, 4 * size)), token)
-            gates = graph.op("Add", of_token, linear(hidden[0], "layer0", size, 4 * size, bias=False))
+            gates = graph.op("Add", of_token, linear(before[0], "layer0", size, 4 * size, bias=False))
         else:
-            gates = linear(graph.concatenate(values, hidden[layer]), f"layer{layer}", 2 * size, 4 * size)
-        values, cells = lstm_update(graph, gates, memory[layer], size)
-        graph.output(values, f"new_hidden{layer}", np.float32, (1, size))
-        graph.output(cells, f"new_memory{layer}", np.float32, (1, size))
+            gates = linear(graph.concatenate(values, before[2 * layer]), f"layer{layer}", 2 * size, 4 * size)
+        values, cells = lstm_update(graph, gates, before[2 * layer + 1], size)
+        after += [values, cells]
+    graph.output(graph.op("Concat", *after, axis=0), "new_state", np.float32, (2 * len(layers), size))
     logits = graph.exact_linear(values, "output", size, config.vocab_size)
     graph.output(logits, "logits", np.float32, (1, config.vocab_size))
     return graph
