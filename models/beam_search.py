@@ -138,8 +138,8 @@ class _BeamSearch:
                 values[self.items, keep] for values in (parents, tokens, log_probabilities)
             )
         else:
-            self.running_scores = scores[:, :beams]
-            parents, tokens, log_probabilities = (values[:, :beams] for values in (parents, tokens, log_probabilities))
+            self.running_scores, parents = scores[:, :beams], parents[:, :beams]
+            tokens, log_probabilities = tokens[:, :beams], log_probabilities[:, :beams]
         self.history.add_step(tokens, parents, log_probabilities)
         return self._go_on(parents, tokens, self._stop(position + 1))
 
@@ -147,10 +147,10 @@ class _BeamSearch:
         self, parents: np.ndarray, tokens: np.ndarray, some_are_done: bool
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Leave out the inputs that are done, and let what is kept for each beam follow; return as `advance`."""
-        rows = self.items * self.width + parents
+        kept, are_their_own = None, self.options.num_beams == 1 and not some_are_done
+        rows = None if are_their_own else self.items * self.width + parents
         if self.options.coverage_penalty:
             self.coverage = self.coverage[self.items, parents]
-        kept = None
         if some_are_done:
             kept = np.array([place for place, item in enumerate(self.numbers) if not self.done[item]], np.int64)
             rows, tokens, self.running_scores = rows[kept], tokens[kept], self.running_scores[kept]
@@ -159,7 +159,7 @@ class _BeamSearch:
             self.growing, self.items = self.growing[kept], np.arange(len(kept))[:, None]
             self.numbers = self.growing.tolist()
         self.width = self.options.num_beams
-        rows = None if kept is None and self.width == 1 else rows.ravel()
+        rows = None if are_their_own else rows.ravel()
         if self.options.no_repeat_ngram_size:
             written = self.written if rows is None else self.written[rows]
             self.written = np.concatenate([written, tokens.reshape(-1, 1)], axis=1)

@@ -53,11 +53,11 @@ def _encoder(config: AttentionNmtConfig, quantized: bool) -> Graph:
     backward = graph.op(
         "Slice", annotations, *(graph.constant(value, np.int64) for value in ([0, size], [1, 2 * size], [1, 2]))
     )
-    first = graph.exact_linear(graph.reshape(backward, (0, -1)), "initial", size, config.decoder_hidden_size)
-    keys = graph.exact_linear(annotations, "keys", width, config.attention_size)
+    first = graph.careful_linear(graph.reshape(backward, (0, -1)), "initial", size, config.decoder_hidden_size)
+    keys = graph.careful_linear(annotations, "keys", width, config.attention_size)
     keys = graph.op("Unsqueeze", keys, graph.constant([1], np.int64))
     graph.output(keys, "keys", np.float32, ("batch", 1, "source", config.attention_size))
-    seen = graph.exact_linear(annotations, "values", width, readout + extra, bias=False)
+    seen = graph.careful_linear(annotations, "values", width, readout + extra, bias=False)
     graph.output(seen, "values", np.float32, ("batch", "source", readout + extra))
     graph.output(graph.op("Tanh", first), "hidden", np.float32, ("batch", config.decoder_hidden_size))
     return graph
