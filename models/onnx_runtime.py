@@ -65,6 +65,7 @@ class OnnxSession:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # of kinds that onnxruntime does not name
             raise ValueError(f"ONNX Runtime does not take this graph: {error}") from error
+        self._outputs = [value.name for value in self._session.get_outputs()]
 
     @property
     def input_names(self) -> frozenset[str]:
@@ -73,7 +74,7 @@ class OnnxSession:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Compute all outputs, in their order."""
-        return self._session.run(None, inputs)
+        return self._session.run(self._outputs, inputs)
 
 
 class GraphsMixin:
