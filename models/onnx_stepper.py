@@ -55,7 +55,7 @@ class OnnxStepper:
         self.state_names = list(state)
         self.vocab_size = vocab_size
         self.block_width = block_width(vocab_size)
-        self._shape, self._mask, self._is_each_its_own = (0, 0), self, False  # no mask: None is one
+        self._asked, self._mask, self._is_each_its_own = (0, 0, 0), self, False  # no mask: None is one
         self._unmoved = np.zeros((0, 0), np.int64)
 
     def advance(
@@ -63,7 +63,7 @@ class OnnxStepper:
     ) -> Candidates:
         """Read one token in every row, as `TokenStepper` says."""
         inputs, shape = self.inputs, scores.shape
-        if shape != self._shape or forbidden is not self._mask:
+        if (*shape, count) != self._asked or forbidden is not self._mask:
             self._prepare(shape, count, forbidden)
         inputs["tokens"] = tokens.reshape(shape)
         inputs["rows"] = self._unmoved if rows is None else rows.reshape(shape)
@@ -75,10 +75,10 @@ class OnnxStepper:
         return Candidates(totals, log_probabilities, token_ids, parents, attention.reshape(-1, attention.shape[2]))
 
     def _prepare(self, shape: tuple[int, ...], count: int, forbidden: np.ndarray | None) -> None:
-        """Note what stays the same as long as there are as many rows and the same is forbidden."""
+        """Note what stays the same as long as there are as many rows, and the same is asked and forbidden."""
         batch, width = shape
         of_row, per_input = self.vocab_size // self.block_width, width * self.vocab_size // self.block_width
-        if width != self._shape[1] or forbidden is not self._mask:
+        if (width, count) != self._asked[1:] or forbidden is not self._mask:
             mask = np.zeros((1, self.vocab_size), np.float32) if forbidden is None else forbidden
             mask = mask.reshape(len(mask), of_row, self.block_width)
             num_masked = max(map(np.count_nonzero, mask.any(axis=2)))
@@ -90,7 +90,7 @@ class OnnxStepper:
             self.inputs["forbidden"] = repeated.reshape(-1, self.block_width)
         self.inputs["first"] = np.arange(batch)[:, None] * (per_input if self._is_each_its_own else 0)
         self._unmoved = np.arange(batch * width).reshape(shape)
-        self._shape, self._mask = shape, forbidden
+        self._asked, self._mask = (batch, width, count), forbidden
 
     def keep(self, items: np.ndarray) -> None:
         """Go on with some of the inputs, as `TokenStepper` says."""

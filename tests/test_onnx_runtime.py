@@ -56,6 +56,20 @@ def assert_same_hypotheses(found, expected, tolerance=1e-5):
             assert one.score_parts == pytest.approx(other.score_parts, abs=20 * tolerance)
 
 
+def assert_batch_equals_its_sentences(model, network):
+    """Compare; also the evidence with the model's."""
+    ids, mask, _ = nmt.batch(3, 7, 5)
+    together = network.translate(ids, mask, num_beams=3, max_new_tokens=9)
+    alone = [
+        network.translate(row[None, :length], mask[index : index + 1, :length], num_beams=3, max_new_tokens=9)[0]
+        for index, (row, length) in enumerate(zip(ids, (3, 7, 5), strict=True))
+    ]
+    assert_same_hypotheses(together, alone)
+    exact = model.score(ids, mask, [hypotheses[0].token_ids for hypotheses in together])
+    for hypotheses, other in zip(together, exact, strict=True):
+        torch.testing.assert_close(hypotheses[0].attention, other.attention, atol=0.01, rtol=0)
+
+
 class TestTranslation:
     @pytest.mark.parametrize("options", nmt.VARIANTS, **NAMES)
     def test_every_network_answers_as_the_model(self, options, tmp_path):
@@ -84,17 +98,8 @@ class TestTranslation:
 
     @pytest.mark.parametrize("options", nmt.VARIANTS, **NAMES)
     def test_with_eight_bits_a_batch_equals_its_sentences(self, options, tmp_path):
-        model, (ids, mask, _) = attention_nmt_model(**options), nmt.batch(3, 7, 5)
-        network = compiled("attention-translation", model, tmp_path, "int8")
-        together = network.translate(ids, mask, num_beams=3, max_new_tokens=9)
-        alone = [
-            network.translate(row[None, :length], mask[index : index + 1, :length], num_beams=3, max_new_tokens=9)[0]
-            for index, (row, length) in enumerate(zip(ids, (3, 7, 5), strict=True))
-        ]
-        assert_same_hypotheses(together, alone)
-        exact = model.score(ids, mask, [hypotheses[0].token_ids for hypotheses in together])
-        for hypotheses, other in zip(together, exact, strict=True):
-            torch.testing.assert_close(hypotheses[0].attention, other.attention, atol=0.01, rtol=0)
+        model = attention_nmt_model(**options)
+        assert_batch_equals_its_sentences(model, compiled("attention-translation", model, tmp_path, "int8"))
 
 
 class TestLargeEncoder:
@@ -118,17 +123,8 @@ class TestLargeEncoder:
 
     @pytest.mark.parametrize("options", [{}, {"cell_type": "lstm"}], **NAMES)
     def test_a_batch_equals_its_sentences(self, options, tmp_path):
-        model, (ids, mask, _) = attention_nmt_model(**options), nmt.batch(3, 7, 5)
-        network = compiled("attention-translation", model, tmp_path, "int8")
-        together = network.translate(ids, mask, num_beams=3, max_new_tokens=9)
-        alone = [
-            network.translate(row[None, :length], mask[index : index + 1, :length], num_beams=3, max_new_tokens=9)[0]
-            for index, (row, length) in enumerate(zip(ids, (3, 7, 5), strict=True))
-        ]
-        assert_same_hypotheses(together, alone)
-        exact = model.score(ids, mask, [hypotheses[0].token_ids for hypotheses in together])
-        for hypotheses, other in zip(together, exact, strict=True):
-            torch.testing.assert_close(hypotheses[0].attention, other.attention, atol=0.01, rtol=0)
+        model = attention_nmt_model(**options)
+        assert_batch_equals_its_sentences(model, compiled("attention-translation", model, tmp_path, "int8"))
 
 
 class TestCaptions:
