@@ -16,7 +16,7 @@ from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
 from .decoding import DecodingOptions, Hypothesis
 from .onnx_runtime import OnnxNetwork, onnx_layer, reorder_gates
-from .onnx_stepper import OnnxStepper, check_step
+from .onnx_stepper import STEP_INPUTS, OnnxStepper
 from .target_scoring import score_targets
 
 GATES = {"gru": 3, "lstm": 4}
@@ -47,7 +47,7 @@ class OnnxAttentionNmt(OnnxNetwork):
         """Load the graphs, as `OnnxNetwork` says."""
         super().__init__(model, folder, precision)
         self.encoder, self.step = self.sessions
-        check_step(self.step)
+        self.step.check_inputs(STEP_INPUTS)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""

@@ -52,11 +52,7 @@ class OnnxCharRnn(OnnxNetwork):
         if precision == "int8" and has_exact_bytes() and (folder / FOLDER / MORE_EXACT).is_file():
             precision = "int12"
         super().__init__(model, folder, precision)
-        if "state" not in self.sessions[0].input_names:
-            raise ValueError(
-                "This step has no input 'state': its graph is of another version. "
-                "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
-            )
+        self.sessions[0].check_inputs(("token", "state"))
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""

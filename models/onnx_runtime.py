@@ -6,7 +6,7 @@ rounded to eight bits where the graph asks for that. A graph is read as bytes: i
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -67,10 +67,14 @@ class OnnxSession:
             raise ValueError(f"ONNX Runtime does not take this graph: {error}") from error
         self._outputs = [value.name for value in self._session.get_outputs()]
 
-    @property
-    def input_names(self) -> frozenset[str]:
-        """What `run` must be given."""
-        return frozenset(value.name for value in self._session.get_inputs())
+    def check_inputs(self, names: Iterable[str]) -> None:
+        """Raise a ValueError where the graph, made by another version, does not take what it will be given."""
+        missing = set(names) - {value.name for value in self._session.get_inputs()}
+        if missing:
+            raise ValueError(
+                f"This graph has no inputs {', '.join(sorted(missing))}: it is of another version. "
+                "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
+            )
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Compute all outputs, in their order."""

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from .beam_search import beam_search
 from .decoding import DecodingOptions, Hypothesis
 from .onnx_runtime import OnnxNetwork, reorder_gates
-from .onnx_stepper import OnnxStepper, check_step
+from .onnx_stepper import STEP_INPUTS, OnnxStepper
 from .target_scoring import score_targets
 
 
@@ -25,7 +25,7 @@ class OnnxShowAttendTell(OnnxNetwork):
         """Load the graphs, as `OnnxNetwork` says."""
         super().__init__(model, folder, precision)
         self.encoder, self.memory, self.step = self.sessions
-        check_step(self.step)
+        self.step.check_inputs(STEP_INPUTS)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""

@@ -13,21 +13,15 @@ BEST_WIDTH = 32
 """Of a block: with 4,000 tokens and ten candidates the fastest of 10 to 80."""
 
 
+STEP_INPUTS = ("tokens", "rows", "scores", "forbidden", "first", "count", "blocks")
+"""Of every step graph."""
+
+
 @cache
 def block_width(size: int) -> int:
     """Return into how wide blocks a row of `size` is cut, as near to BEST_WIDTH as it can be cut; 1: not at all."""
     fitting = [width for width in range(1, size // LEAST_BLOCKS + 1) if size % width == 0]
     return min(fitting, key=lambda width: abs(width - BEST_WIDTH), default=1)
-
-
-def check_step(session: OnnxSession) -> None:
-    """Raise a ValueError for a step whose graph was made by another version, for another search."""
-    missing = {"scores", "forbidden", "first", "count", "blocks"} - session.input_names
-    if missing:
-        raise ValueError(
-            f"This step has no inputs {', '.join(sorted(missing))}: its graph is of another version. "
-            "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
-        )
 
 
 class OnnxStepper:
