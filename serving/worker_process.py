@@ -150,15 +150,14 @@ class WorkerProcess:
             raise self._kill_what_hangs() from error
 
     def _send(self, number: int, method: str, arguments: tuple) -> None:
-        with self._lock:  # so that this connection is not replaced by another process' before it is known to be dead
-            try:
-                self._connection.send((number, method, arguments))
-            except OSError:
-                self._ready.clear()  # before anybody tries again: who reads finds out a moment later
-                has_ended = True
-            else:
-                has_ended = False
-        if has_ended:
+        try:
+            with self._lock:  # the next process' connection does not come before this one is known to be dead
+                try:
+                    self._connection.send((number, method, arguments))
+                except OSError:
+                    self._ready.clear()  # before anybody tries again: who reads finds out a moment later
+                    raise
+        except OSError:
             self._fail(WorkerLost())
 
     def _read(self) -> None:
