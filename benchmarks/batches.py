@@ -48,7 +48,7 @@ class Measured:
         self._numbers[f"{load} p95"].append(outcomes.percentile(0.95))
         self.refused += outcomes.statuses[429]
         self.wrong += outcomes.wrong
-        self.lost += sum(number for status, number in outcomes.statuses.items() if status not in (200, 429))
+        self.lost += outcomes.lost
 
     def median(self, load: str, what: str) -> float:
         """Return a median over the rounds so far."""

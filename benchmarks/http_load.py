@@ -41,6 +41,11 @@ class Outcomes:
         """Answers a second."""
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
+    @property
+    def lost(self) -> int:
+        """Requests that were neither answered nor refused because too many waited."""
+        return sum(number for status, number in self.statuses.items() if status not in (200, 429))
+
     def percentile(self, share: float) -> float:
         """Return a percentile of the latencies, in milliseconds."""
         if len(self.latencies) < 2:

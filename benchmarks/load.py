@@ -43,10 +43,8 @@ def measure(address: str, requests: list[Request], num_clients: int, seconds: fl
 
 def row(server: str, load: str, outcomes: Outcomes) -> dict[str, Any]:
     """Return a row of the table."""
-    statuses = outcomes.statuses
-    lost = sum(number for status, number in statuses.items() if status not in (200, 429))
     milliseconds = [round(outcomes.percentile(share), 1) for share in (0.5, 0.95, 0.99)]
-    values = (round(outcomes.throughput, 2), *milliseconds, statuses[429], outcomes.wrong, lost)
+    values = (round(outcomes.throughput, 2), *milliseconds, outcomes.statuses[429], outcomes.wrong, outcomes.lost)
     return dict(zip(COLUMNS, (server, load, *values), strict=True))
 
 
