@@ -62,10 +62,8 @@ class _BeamSearch:
         self.end_token_id = config.eos_token_id
         self.vocab_size = config.vocab_size
         batch_size = mask.shape[0]
-        self.growing = np.arange(batch_size)
+        self.growing = list(range(batch_size))
         """The inputs that are not done yet, by their numbers."""
-        self.numbers = list(range(batch_size))
-        """The same."""
         self.items = np.arange(batch_size)[:, None]
         self.width = 1
         """Hypotheses of each input."""
@@ -126,7 +124,7 @@ class _BeamSearch:
         attention = candidates.attention.reshape(len(self.growing), self.width, -1)
         if self.options.coverage_penalty:
             self.coverage = self.coverage + attention
-        self.history.add_attention(attention, self.numbers)
+        self.history.add_attention(attention, self.growing)
 
         length_is_out = position + 1 == self.options.max_new_tokens
         ends = np.ones_like(tokens, dtype=bool) if length_is_out else tokens == self.end_token_id
@@ -152,12 +150,12 @@ class _BeamSearch:
         if self.options.coverage_penalty:
             self.coverage = self.coverage[self.items, parents]
         if some_are_done:
-            kept = np.array([place for place, item in enumerate(self.numbers) if not self.done[item]], np.int64)
+            kept = np.array([place for place, item in enumerate(self.growing) if not self.done[item]], np.int64)
             rows, tokens, self.running_scores = rows[kept], tokens[kept], self.running_scores[kept]
             if self.options.coverage_penalty:
                 self.coverage = self.coverage[kept]
-            self.growing, self.items = self.growing[kept], np.arange(len(kept))[:, None]
-            self.numbers = self.growing.tolist()
+            self.growing = [self.growing[place] for place in kept.tolist()]
+            self.items = np.arange(len(kept))[:, None]
         self.width = self.options.num_beams
         rows = None if are_their_own else rows.ravel()
         if self.options.no_repeat_ngram_size:
@@ -202,7 +200,7 @@ class _BeamSearch:
                     "coverage_penalty": coverage,
                 },
             )
-            item = self.numbers[place]
+            item = self.growing[place]
             ranking = sorted([*self.finished[item], beam], key=lambda beam: -beam.score)
             self.finished[item] = ranking[: self.options.num_beams]
 
@@ -219,7 +217,7 @@ class _BeamSearch:
             options.max_new_tokens if options.early_stopping == "never" and options.length_penalty > 0 else length
         )
         denominator, some_are_done = options.denominator(reachable), False
-        for place, item in enumerate(self.numbers):
+        for place, item in enumerate(self.growing):
             finished = self.finished[item]
             if len(finished) < options.num_beams:
                 continue

@@ -98,13 +98,7 @@ def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
     of_state, of_token, of_context = decoder.readout_projection.weight.split([size, width, annotation], dim=1)
     looks_first = config.attention_query == "previous_state"
     for layer, cell in enumerate(decoder.cells.cells):
-        order = CELL_ORDERS[config.cell_type]
-        of_input, of_hidden, input_bias, hidden_bias = (
-            reorder_gates(weight, order, config.cell_type)
-            for weight in (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
-        )
-        if config.cell_type == "lstm":
-            input_bias, hidden_bias = input_bias + hidden_bias, torch.zeros_like(hidden_bias)
+        of_input, of_hidden, input_bias, hidden_bias = _cell(cell, "", config.cell_type)
         weights[f"hidden{layer}.matrix"], weights[f"hidden{layer}.bias"] = of_hidden.T, hidden_bias
         if layer > 0:
             weights[f"input{layer}.matrix"], weights[f"input{layer}.bias"] = of_input.T, input_bias
@@ -131,15 +125,21 @@ def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
 
 def _ways_of_layer(layers: torch.nn.RNNBase, layer: int, cell_type: str) -> dict[str, Tensor]:
     """Return what a rounded layer of the encoder has, each direction by itself."""
-    weights, order = {}, CELL_ORDERS[cell_type]
-    for way, suffix in (("forward", f"l{layer}"), ("backward", f"l{layer}_reverse")):
-        of_input, of_hidden, input_bias, hidden_bias = (
-            reorder_gates(getattr(layers, f"{name}_{suffix}"), order, cell_type)
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
-        if cell_type == "lstm":
-            input_bias = input_bias + hidden_bias
+    weights = {}
+    for way, suffix in (("forward", f"_l{layer}"), ("backward", f"_l{layer}_reverse")):
+        of_input, of_hidden, input_bias, hidden_bias = _cell(layers, suffix, cell_type)
         name = f"encoder.layer{layer}.{way}"
         weights |= {f"{name}.input.matrix": of_input.T, f"{name}.input.bias": input_bias}
         weights |= {f"{name}.hidden.matrix": of_hidden.T, f"{name}.hidden.bias": hidden_bias}
     return weights
+
+
+def _cell(module: torch.nn.Module, suffix: str, cell_type: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return a cell's weights as a graph computes with them; an LSTM's biases are one, with the input's."""
+    of_input, of_hidden, input_bias, hidden_bias = (
+        reorder_gates(getattr(module, f"{name}{suffix}"), CELL_ORDERS[cell_type], cell_type)
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    if cell_type == "lstm":
+        input_bias, hidden_bias = input_bias + hidden_bias, torch.zeros_like(hidden_bias)
+    return of_input, of_hidden, input_bias, hidden_bias
