@@ -32,6 +32,7 @@ HIGHEST_OF_SEVEN = 64
 """The same with one bit less than there is, where a processor without VNNI would saturate in its 16-bit sums."""
 NIBBLES, BLOCK = 16, 256
 """Into how many parts the step from one rounded weight to the next is cut by four bits; and inputs of one scale."""
+WRITE_ANEW = "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
 PROBE = base64.b64decode(
     "CAgSCWhpbmRzaWdodDqZAQorCgZ2YWx1ZXMKB3dlaWdodHMSB3Byb2R1Y3QiDU1hdE11bEludGVnZXI6ABIFcHJvYmUqJghACCAQA0IHd2Vp"
     "Z2h0c2oTCghsb2NhdGlvbhIHd2VpZ2h0c3ABWhwKBnZhbHVlcxISChAIAhIMCgYSBHJvd3MKAghAYh0KB3Byb2R1Y3QSEgoQCAYSDAoGEgRy"
@@ -72,8 +73,7 @@ class OnnxSession:
         missing = set(names) - {value.name for value in self._session.get_inputs()}
         if missing:
             raise ValueError(
-                f"This graph has no inputs {', '.join(sorted(missing))}: it is of another version. "
-                "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
+                f"This graph has no inputs {', '.join(sorted(missing))}: it is of another version. {WRITE_ANEW}"
             )
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -184,7 +184,13 @@ def value_of(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     Each column has a scale of its own, so that its largest weight becomes the highest number:
         `matrix`.int8, `matrix`.scale: of eight bits where products of them are exact, else of seven.
         `matrix`.whole, `matrix`.whole_scale: of eight bits; what they are multiplied by must have seven.
-        `matrix`.nibbles, `matrix`.nibbles_scale: what those have left, in four bits, as MatMulNBits wants it.
+        `matrix`.nibbles, `matrix`.nibble_steps: what those have left, in four bits, and how much of a step of theirs
+            one of these is, as MatMulNBits wants both.
+        `matrix`.whole_bias: the bias beside the matrix, in steps of those.
+
+    Raises:
+        KeyError: for a weight that there is not.
+        ValueError: for a part that there is not.
     """
     if name in weights:
         value = weights[name]
@@ -195,11 +201,15 @@ def value_of(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     scale = np.maximum(np.abs(weight).max(axis=-2, keepdims=True), 1e-12) / highest
     if part in ("scale", "whole_scale"):
         return np.ascontiguousarray(scale.squeeze(-2), np.float32)
-    if part == "nibbles_scale":
-        return np.repeat(scale.T / NIBBLES, -(-len(weight) // BLOCK), axis=1).astype(np.float32)
+    if part == "nibble_steps":
+        return np.full((weight.shape[1], -(-len(weight) // BLOCK)), 1 / NIBBLES, np.float32)
+    if part == "whole_bias":
+        return np.ascontiguousarray(weights[f"{matrix.removesuffix('matrix')}bias"] / scale.squeeze(-2), np.float32)
     rounded = np.rint(weight / scale)
     if part == "nibbles":
         return packed_nibbles(weight / scale - rounded)
+    if part not in ("int8", "whole"):
+        raise ValueError(f"This graph asks for {name!r}, which nothing is called any more. {WRITE_ANEW}")
     return np.ascontiguousarray(rounded, np.int8)
 
 

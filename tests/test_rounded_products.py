@@ -74,6 +74,10 @@ class TestEightBits:
         weights = {"layer.matrix": np.array([[0.0, 1.0], [0.0, -2.0]])}
         assert value_of("layer.matrix.int8", weights).tolist() == [[0, round(highest / 2)], [0, -highest]]
 
+    def test_a_part_of_another_version_is_refused(self):
+        with pytest.raises(ValueError, match=r"layer\.matrix\.nibbles_scale.*training\.graphs"):
+            value_of("layer.matrix.nibbles_scale", layer(8, 4, rows=1)[1])
+
 
 class TestTwoParts:
     def test_inputs_are_not_rounded_by_more_than_their_second_part(self, highest):

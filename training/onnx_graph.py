@@ -143,34 +143,42 @@ class Graph:
         return self.op("Add", total, self.weight(f"{name}.bias", (num_outputs,))) if bias else total
 
     def finer_linear(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool = True) -> str:
-        """Multiply one row as `careful_linear` does, but with weights of twelve bits: it takes half as long again."""
+        """Multiply one row as `careful_linear` does, but with weights of twelve bits: it takes half as long again.
+
+        All is summed in steps of the rounded weights, and multiplied by the columns' scales at the end: a product that
+        has a scale for each column works out anew, for every row, what each is together with the inputs' scale.
+        """
         if not self.quantized:
             return self.exact_linear(values, name, num_inputs, num_outputs, bias)
-        products = self._products(values, name, num_inputs, num_outputs)
+        products = self._products(values, name, num_inputs, num_outputs, scaled=False)
         rest = self._rest(values, name, num_inputs, num_outputs, bias)
-        return self.op("Gemm", self.constant([[1, 1 / PARTS_RATIO]], np.float32), products, rest)
+        steps = self.op("Gemm", self.constant([[1, 1 / PARTS_RATIO]], np.float32), products, rest)
+        return self.op("Mul", steps, self.weight(f"{name}.matrix.whole_scale", (num_outputs,)))
 
-    def _products(self, values: str, name: str, num_inputs: int, num_outputs: int) -> str:
-        """Return the products of what is rounded, and below them of PARTS_RATIO times what that leaves."""
+    def _products(self, values: str, name: str, num_inputs: int, num_outputs: int, scaled: bool = True) -> str:
+        """Return the products of what is rounded, and below them of PARTS_RATIO times what that leaves.
+
+        They are in steps of the rounded weights unless they are `scaled`.
+        """
         scale, zero = self.constant(PART_SCALE, np.float32), self.constant(PART_ZERO, np.uint8)
         high = self.op("QuantizeLinear", values, scale, zero)
         left = self.op("Sub", values, self.op("DequantizeLinear", high, scale, zero))
         low = self.op("QuantizeLinear", left, self.constant(PART_SCALE / PARTS_RATIO, np.float32), zero)
         numbers = self.weight(f"{name}.matrix.whole", (num_inputs, num_outputs), np.int8)
-        scales = self.weight(f"{name}.matrix.whole_scale", (num_outputs,))
+        scales = self.weight(f"{name}.matrix.whole_scale", (num_outputs,)) if scaled else self.constant(1, np.float32)
         rows = self.op("Concat", high, low, axis=0)
         return self.op("MatMulIntegerToFloat", rows, numbers, scale, scales, zero, domain=CONTRIBUTED)
 
     def _rest(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool) -> str:
-        """Multiply by what rounding to eight bits leaves of a matrix; inputs are rounded with scales of their own."""
+        """Multiply by what rounding to eight bits leaves of a matrix, in its steps; values get scales of their own."""
         blocks = -(-num_inputs // BLOCK)
         inputs = [
             values,
             self.weight(f"{name}.matrix.nibbles", (num_outputs, blocks, BLOCK // 2), np.uint8),
-            self.weight(f"{name}.matrix.nibbles_scale", (num_outputs, blocks)),
+            self.weight(f"{name}.matrix.nibble_steps", (num_outputs, blocks)),
         ]
         if bias:
-            inputs += ["", "", self.weight(f"{name}.bias", (num_outputs,))]
+            inputs += ["", "", self.weight(f"{name}.matrix.whole_bias", (num_outputs,))]
         sizes = {"K": num_inputs, "N": num_outputs, "bits": 4, "block_size": BLOCK, "accuracy_level": 4}
         return self.op("MatMulNBits", *inputs, domain=CONTRIBUTED, **sizes)
 
