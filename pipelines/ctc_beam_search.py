@@ -50,8 +50,8 @@ LEAST_LABEL_LOG_PROBABILITY = -5.0
 LONGEST_PIECE = 1500
 """Steps that are searched at once: the decoder's time and memory grow with the square of the length."""
 NUM_CACHED_DECODERS = 8
-LARGE = 1e100
-"""A sum of exponentials that is neither above this nor below its inverse has lost nothing."""
+LARGE = 1e30
+"""A sum of exponentials that is neither above this nor below its inverse has lost nothing, in 32 bits either."""
 CERTAIN = {(START,): (NEVER, 0.0), (END,): (0.0, 0.0), (UNKNOWN,): (0.0, 0.0), (START, END): (0.0, 0.0)}
 """N-grams that score nothing: KenLM must have some where there is a lexicon or a bonus but no language model."""
 
@@ -111,7 +111,7 @@ class BeamSearch:
         self.language_model = language_model
         self._labels = list(labels)
         self._labels[blank], self._labels[self.delimiter] = "", " "
-        self._ones = np.ones(len(self._labels))
+        self._ones = {np.dtype(kind): np.ones(len(self._labels), kind) for kind in (np.float32, np.float64)}
         self._letters = frozenset(self._labels) - {"", " "}
         if language_model is not None:
             self._check_language_model(language_model)
@@ -163,14 +163,14 @@ class BeamSearch:
 
         Args:
             first: the utterance's step that is the piece's first.
-            log_probabilities: float64 (steps, vocabulary), one step at least.
+            log_probabilities: float32 or float64 (steps, vocabulary), one step at least.
             options: as for `search`.
         """
         has_lexicon = options.lexicon is not None
         hot_words = options.single_hot_words & options.lexicon if has_lexicon else options.single_hot_words
         weight = options.language_model_weight if self.language_model is not None else 0.0
         least = NO_PRUNING if has_lexicon else LEAST_LABEL_LOG_PROBABILITY
-        steps = different_steps(np.maximum(log_probabilities, LEAST).astype(np.float32), least)
+        steps = different_steps(np.maximum(log_probabilities, LEAST).astype(np.float32, copy=False), least)
         beams = decode(
             self._decoder(weight, options.word_bonus, options.lexicon),
             steps.log_probabilities,
@@ -207,7 +207,7 @@ class BeamSearch:
 
     def _log_probability_of_nothing(self, log_probabilities: np.ndarray) -> float:
         """Sum over the alignments of the empty text: blanks and delimiters."""
-        return float(np.logaddexp(*log_probabilities[:, [self.blank, self.delimiter]].T).sum())
+        return float(np.logaddexp(*log_probabilities[:, [self.blank, self.delimiter]].T).sum(dtype=np.float64))
 
     def _pieces(self, log_probabilities: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Cut after the likeliest delimiter of a piece's second half; yield each piece after its first step."""
@@ -222,22 +222,23 @@ class BeamSearch:
             yield first, log_probabilities[first:]
 
     def _normalised(self, log_probabilities: Tensor) -> np.ndarray:
-        """Check float (steps, vocabulary) and return it as float64."""
+        """Check float (steps, vocabulary) and return it so that each step sums to 1; float64 as that, else float32."""
         if log_probabilities.ndim != 2 or log_probabilities.shape[1] != len(self._labels):
             raise ValueError(
                 f"log_probabilities must be (steps, {len(self._labels)}), a column for each label; "
                 f"got {tuple(log_probabilities.shape)}."
             )
-        numbers = log_probabilities.detach().to("cpu", torch.float64, copy=True).numpy()
+        tensor = log_probabilities.detach().cpu()
+        numbers = (tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()).numpy()
+        ones = self._ones[numbers.dtype]
         with np.errstate(over="ignore", invalid="ignore"):
-            sums = np.exp(numbers) @ self._ones
+            sums = np.exp(numbers) @ ones
             if not (len(sums) and sums.min() > 1 / LARGE and sums.max() < LARGE):  # logits far from 0
-                numbers -= numbers.max(axis=1, keepdims=True)
-                sums = np.exp(numbers) @ self._ones
-        if np.isnan(sums).any():
-            raise ValueError("log_probabilities must be numbers, in every step one above minus infinity.")
-        numbers -= np.log(sums)[:, None]
-        return numbers
+                numbers = numbers - numbers.max(axis=1, keepdims=True)
+                sums = np.exp(numbers) @ ones
+                if np.isnan(sums).any():
+                    raise ValueError("log_probabilities must be numbers, in every step one above minus infinity.")
+        return numbers - np.log(sums)[:, None]
 
     def _check_spelling(self, field: str, words: Iterable[str]) -> None:
         for word in words:
