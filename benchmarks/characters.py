@@ -62,9 +62,10 @@ def stepping_cells(model: CharRnnForCausalLM) -> Callable[[], None]:
 
 def stepping(model: CharRnnForCausalLM, step: Callable) -> Callable[[], None]:
     """Call one of our own steps, and take the best character."""
+    beginning = model.initial_state(1)  # read beforehand: this is about steps
 
     def write() -> None:
-        state, token = model.initial_state(1), 5
+        state, token = beginning, 5
         for _ in range(CHARACTERS):
             logits, state = step(token, state)
             token = int(logits.argmax())

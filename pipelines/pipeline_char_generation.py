@@ -186,7 +186,10 @@ class CharGenerationPipeline(EvidencePipeline):
         )
 
     @torch.inference_mode()
-    def _begin(self, prompt: str) -> tuple[torch.Tensor, Any]:
+    def _begin(self, prompt: str) -> tuple[Any, Any]:
+        """Return the prediction after a prompt, float (vocabulary), and the state there."""
+        if getattr(self.network, "reads_prompts", False):
+            return self.network.read([self._vocabulary[character] for character in prompt])
         output = self.model(self._ids(prompt))
         return output.logits[0, -1], output.past_key_values
 
