@@ -146,7 +146,7 @@ class Graph:
         """Multiply one row as `careful_linear` does, but with weights of twelve bits: it takes half as long again.
 
         All is summed in steps of the rounded weights, and multiplied by the columns' scales at the end: a product that
-        has a scale for each column works out anew, for every row, what each is together with the inputs' scale.
+        has a scale for each column works out anew, at every call, what each is together with the inputs' scale.
         """
         if not self.quantized:
             return self.exact_linear(values, name, num_inputs, num_outputs, bias)
