@@ -12,7 +12,7 @@ Names of dimensions in this file:
     hidden      units of a layer
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -194,6 +194,19 @@ class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin,
     def compile_for_cpu(self, folder: Path, precision: str) -> OnnxCharRnn:
         """Return what steps as this model does, from the graph in its checkpoint's folder; see there."""
         return OnnxCharRnn(self, folder, precision)
+
+    @torch.inference_mode()
+    def read(self, token_ids: Sequence[int]) -> tuple[Tensor, RecurrentState]:
+        """Read one text from its beginning.
+
+        Args:
+            token_ids: its characters, one at least.
+
+        Returns:
+            float (vocabulary), the logits of the next character; and the state after the text.
+        """
+        output = self(torch.tensor([token_ids], device=self.device))
+        return output.logits[0, -1], output.past_key_values
 
     @torch.inference_mode()
     def exact_step(self, token_id: int, state: RecurrentState) -> tuple[Tensor, RecurrentState]:

@@ -53,22 +53,16 @@ class OnnxCharRnn(OnnxNetwork):
             precision = "int12"
         super().__init__(model, folder, precision)
         self.sessions[0].check_inputs(("token", "state"))
-        self.reads_prompts = precision == "int12"
-        """Whether `read` is faster than the model, and as good as exact."""
+        self._reads = precision == "int12"
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""
         return graph_weights(self.model)
 
-    def read(self, token_ids: Sequence[int]) -> tuple[np.ndarray, PackedState]:
-        """Read a text from its beginning, character by character.
-
-        Args:
-            token_ids: its characters.
-
-        Returns:
-            float (vocabulary), the logits of the next character; and the state after the text.
-        """
+    def read(self, token_ids: Sequence[int]) -> tuple[np.ndarray | Tensor, PackedState | RecurrentState]:
+        """Read one text from its beginning: as the model's own `read`, step by step where that is as good."""
+        if not self._reads:
+            return self.model.read(token_ids)
         state = PackedState(np.zeros((2 * self.config.num_hidden_layers, self.config.hidden_size), np.float32))
         for token_id in (self.config.bos_token_id, *token_ids):
             logits, state = self.step(token_id, state)

@@ -185,20 +185,13 @@ class CharGenerationPipeline(EvidencePipeline):
             self._write(prompt, writing), prompt, writing.seed, after.get("top_n_tokens", 0), self._characters
         )
 
-    @torch.inference_mode()
-    def _begin(self, prompt: str) -> tuple[Any, Any]:
-        """Return the prediction after a prompt, float (vocabulary), and the state there."""
-        if getattr(self.network, "reads_prompts", False):
-            return self.network.read([self._vocabulary[character] for character in prompt])
-        output = self.model(self._ids(prompt))
-        return output.logits[0, -1], output.past_key_values
-
     def _write(self, prompt: str, options: WritingOptions, in_blocks: bool = False) -> Iterator[Written]:
         if in_blocks and self._words is None and self.model.draws_in_blocks():
             writer = BlockWriter(self.model.draw_block, self._characters, options)
         else:
             writer = CharacterWriter(self._step, self._characters, options, self._words)
-        return writer.write(*self._begin(prompt), prompt)
+        logits, state = self.network.read([self._vocabulary[character] for character in prompt])
+        return writer.write(logits, state, prompt)
 
     def _writing_options(self, options: dict[str, Any], number: int) -> WritingOptions:
         defaults = self.model.generation_config

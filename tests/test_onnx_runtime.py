@@ -9,7 +9,7 @@ import torch
 
 import hub
 from models import onnx_runtime
-from models.onnx_runtime import OnnxSession, has_exact_bytes
+from models.onnx_runtime import OnnxSession
 from models.onnx_stepper import STEP_INPUTS, OnnxStepper
 from pipelines import pipeline
 from serving.hosting import ModelHost
@@ -161,14 +161,9 @@ class TestCharacters:
             np.testing.assert_allclose(logits, expected, atol=tolerance)
 
     @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("int8", 1e-3)])
-    @pytest.mark.parametrize("text", [[], [3, 5, 1, 8, 8, 2, 6]], ids=["nothing", "seven characters"])
-    def test_a_prompt_is_read_as_the_model_reads_it(self, text, precision, tolerance, tmp_path):
-        model = char_rnn_model()
-        network = compiled("char-generation", model, tmp_path, precision)
-        assert network.reads_prompts == (precision == "int8" and has_exact_bytes())
-        if precision == "int8" and not network.reads_prompts:
-            pytest.skip("with seven bits the model reads prompts")
-        logits, state = network.read(text)
+    def test_a_prompt_is_read_as_the_model_steps_through_it(self, precision, tolerance, tmp_path):
+        model, text = char_rnn_model(), (3, 5, 1, 8, 8, 2, 6)
+        logits, state = compiled("char-generation", model, tmp_path, precision).read(text)
         exact = model.empty_state(1)
         for token in (model.config.bos_token_id, *text):
             expected, exact = model.exact_step(token, exact)
