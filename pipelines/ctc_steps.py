@@ -34,9 +34,7 @@ def different_steps(log_probabilities: np.ndarray, least_of_label: float) -> Dif
         least_of_label: a less probable label is not followed, nats.
     """
     num_steps, vocabulary = log_probabilities.shape
-    least = np.float32(least_of_label)  # rounded up, it divides the same numbers: none of 32 bits lies between
-    least = least if least >= least_of_label else np.nextafter(least, np.float32(0))
-    followed = np.flatnonzero(log_probabilities >= least)  # step * vocabulary + label
+    followed = np.flatnonzero(log_probabilities >= np.float64(least_of_label))  # step * vocabulary + label
     steps = followed // vocabulary
     is_first, is_last = np.ones(len(steps), bool), np.ones(len(steps), bool)  # of those of its step
     np.not_equal(steps[1:], steps[:-1], out=is_first[1:])

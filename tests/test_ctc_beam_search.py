@@ -150,3 +150,14 @@ def test_what_looks_like_probabilities_is_not_taken_for_them():
     assert logits.sum(dim=1).tolist() == [1, 1]
     found = BeamSearch(LABELS, 0, "|").search(logits, EXACT())
     assert_found(found, all_texts(logits.double().log_softmax(dim=1)))
+
+
+@pytest.mark.parametrize("shift", [0.0, 95.0, -95.0, 1000.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_logits_of_any_precision_and_size_are_searched_and_left_as_they_are(dtype, shift):
+    """At 95 and -95 the exponentials are beyond what 32 bits hold well, at 1000 beyond 64."""
+    logits = (random_log_probabilities(5) + shift).to(dtype)
+    given = logits.clone()
+    found = BeamSearch(LABELS, 0, "|").search(logits, EXACT())
+    assert torch.equal(logits, given)
+    assert_found(found, all_texts(logits.double().log_softmax(dim=1)))
