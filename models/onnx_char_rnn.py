@@ -53,7 +53,7 @@ class OnnxCharRnn(OnnxNetwork):
             precision = "int12"
         super().__init__(model, folder, precision)
         self.sessions[0].check_inputs(("token", "state"))
-        self._reads = precision == "int12"
+        self._reads_by_steps = precision == "int12"
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""
@@ -61,7 +61,7 @@ class OnnxCharRnn(OnnxNetwork):
 
     def read(self, token_ids: Sequence[int]) -> tuple[np.ndarray | Tensor, PackedState | RecurrentState]:
         """Read one text from its beginning: as the model's own `read`, step by step where that is as good."""
-        if not self._reads:
+        if not self._reads_by_steps:
             return self.model.read(token_ids)
         state = PackedState(np.zeros((2 * self.config.num_hidden_layers, self.config.hidden_size), np.float32))
         for token_id in (self.config.bos_token_id, *token_ids):
