@@ -50,8 +50,8 @@ LEAST_LABEL_LOG_PROBABILITY = -5.0
 LONGEST_PIECE = 1500
 """Steps that are searched at once: the decoder's time and memory grow with the square of the length."""
 NUM_CACHED_DECODERS = 8
-LARGE = 1e30
-"""A sum of exponentials that is neither above this nor below its inverse has lost nothing, in 32 bits either."""
+PRECISE = (torch.float32, torch.float64)
+"""What scores are computed in; fewer bits become 32."""
 CERTAIN = {(START,): (NEVER, 0.0), (END,): (0.0, 0.0), (UNKNOWN,): (0.0, 0.0), (START, END): (0.0, 0.0)}
 """N-grams that score nothing: KenLM must have some where there is a lexicon or a bonus but no language model."""
 
@@ -111,7 +111,6 @@ class BeamSearch:
         self.language_model = language_model
         self._labels = list(labels)
         self._labels[blank], self._labels[self.delimiter] = "", " "
-        self._ones = {np.dtype(kind): np.ones(len(self._labels), kind) for kind in (np.float32, np.float64)}
         self._letters = frozenset(self._labels) - {"", " "}
         if language_model is not None:
             self._check_language_model(language_model)
@@ -228,17 +227,11 @@ class BeamSearch:
                 f"log_probabilities must be (steps, {len(self._labels)}), a column for each label; "
                 f"got {tuple(log_probabilities.shape)}."
             )
-        tensor = log_probabilities.detach().cpu()
-        numbers = (tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()).numpy()
-        ones = self._ones[numbers.dtype]
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums = np.exp(numbers) @ ones
-            if not (len(sums) and sums.min() > 1 / LARGE and sums.max() < LARGE):  # logits far from 0
-                numbers = numbers - numbers.max(axis=1, keepdims=True)
-                sums = np.exp(numbers) @ ones
-                if np.isnan(sums).any():
-                    raise ValueError("log_probabilities must be numbers, in every step one above minus infinity.")
-        return numbers - np.log(sums)[:, None]
+        exact = log_probabilities if log_probabilities.dtype in PRECISE else log_probabilities.float()
+        normalised = exact.detach().log_softmax(dim=-1).numpy(force=True)
+        if math.isnan(normalised.min(initial=0)):
+            raise ValueError("log_probabilities must be numbers, in every step one above minus infinity.")
+        return normalised
 
     def _check_spelling(self, field: str, words: Iterable[str]) -> None:
         for word in words:

@@ -65,7 +65,7 @@ def decode(
     library, message = decoder._capi.lib, ctypes.create_string_buffer(MESSAGE_BYTES)
     found = library.ctcbd_decode(
         decoder._handle,
-        (ctypes.c_float * log_probabilities.size).from_buffer(log_probabilities),
+        ctypes.c_float.from_buffer(log_probabilities),
         *log_probabilities.shape,
         num_beams,
         NO_PRUNING,
@@ -86,17 +86,23 @@ def decode(
 
 
 def _read(library: Any, found: ctypes.c_void_p) -> list[FoundText]:
-    num_texts, num_words, num_bytes = ctypes.c_int32(), ctypes.c_int32(), ctypes.c_int32()
-    library.ctcbd_sizes(found, num_texts, num_words, num_bytes)
-    texts = ctypes.create_string_buffer(max(1, num_bytes.value))
-    counts, times = (ctypes.c_int32 * num_texts.value)(), (ctypes.c_int32 * (2 * num_words.value))()
-    acoustic, combined = (ctypes.c_double * num_texts.value)(), (ctypes.c_double * num_texts.value)()
-    library.ctcbd_pack(found, texts, counts, times, acoustic, combined)
-    written = texts.raw[: num_bytes.value].decode().split("\0")  # a NUL after each
+    sizes = ctypes.c_int32(), ctypes.c_int32(), ctypes.c_int32()
+    library.ctcbd_sizes(found, *sizes)
+    num_texts, num_words, num_bytes = (size.value for size in sizes)
+    texts = bytearray(num_bytes + 1)  # here and below one more: ctypes takes nothing that is empty
+    counts, times = np.empty(num_texts + 1, np.int32), np.empty(2 * num_words + 1, np.int32)
+    acoustic, combined = np.empty((2, num_texts + 1))
+    integers, doubles = (
+        map(ctypes.c_int32.from_buffer, (counts, times)),
+        map(ctypes.c_double.from_buffer, (acoustic, combined)),
+    )
+    library.ctcbd_pack(found, ctypes.byref(ctypes.c_char.from_buffer(texts)), *integers, *doubles)
+    counts, times = counts[:-1].tolist(), times.tolist()
     ends = [2 * end for end in accumulate(counts)]
+    written = texts[:num_bytes].decode().split("\0")  # a NUL after each
     return [
         FoundText(text.split(), times[end - 2 * count : end], score)
-        for text, end, count, score in zip(written, ends, counts, acoustic, strict=False)
+        for text, end, count, score in zip(written, ends, counts, acoustic.tolist(), strict=False)
     ]
 
 
