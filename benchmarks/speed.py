@@ -1,6 +1,7 @@
 """How fast the networks run, beside others: `python -m benchmarks.speed --output runs/speed` (ten quiet minutes).
 
-One thread, medians, both sides in turns. benchmarks/peers/install.sh installs the others. The floor of a line is the
+One thread, medians, both sides in turns and on the same core: what disturbs one core, such as a neighbour on the same
+machine, would else meet one side alone. benchmarks/peers/install.sh installs the others. The floor of a line is the
 time that its multiply-adds alone would take at this machine's best rate for products of that precision.
 """
 
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,8 @@ ROUNDS = 7
 NUM_PIECES, SOURCE_PIECES = 18, 13
 """Of every translation, and of the sources."""
 VOCAB_SIZE, SIZE = 8000, 512
-STEPS, BEAM = 500, 16
+STEPS, BEAM, RECORDINGS = 500, 16, 10
+SEARCH_ROUNDS = 21
 """Of the CTC search."""
 COLUMNS = ("what", "here", "other", "times", "floor")
 
@@ -205,26 +208,37 @@ def speech() -> list[Row]:
 def ctc_search(pipe: Any, log_probabilities: torch.Tensor) -> list[Row]:
     """Compare the beam search with a language model with pyctcdecode's, on the network's posteriors and on noise.
 
-    Both follow the same labels, keep as many texts, and return texts with scores and the times of their words.
+    Both follow the same labels, keep as many texts, and return texts with scores and the times of their words. The
+    posteriors are of ten different recordings, one after the other, as when a test split is read; then of one, while
+    the other side takes its turn before each search and the caches are cold.
     """
-    spoken = log_probabilities.repeat(-(-STEPS // len(log_probabilities)), 1)[:STEPS].contiguous()
+    spoken = log_probabilities.repeat(-(-STEPS // len(log_probabilities)), 1)[:STEPS]
+    recordings = torch.stack([spoken.roll(-turn * STEPS // RECORDINGS, 0) for turn in range(RECORDINGS)])
     chance = torch.Generator().manual_seed(0)
-    noise = (2 * torch.randn(STEPS, log_probabilities.shape[1], generator=chance)).log_softmax(dim=-1)
+    noise = (2 * torch.randn(1, STEPS, log_probabilities.shape[1], generator=chance)).log_softmax(dim=-1)
+    cases = {
+        f"the network's own, {RECORDINGS} in a row": recordings,
+        "the network's own, a single one": recordings[:1],
+        "noise": noise,
+    }
     options = DecodingOptions(num_beams=BEAM, language_model_weight=0.5, word_bonus=1.5)
-    search = pipe.transcriber.beam_search
+
+    def search_all(numbers: torch.Tensor) -> None:
+        for one in numbers:
+            pipe.transcriber.beam_search.search(one, options)
+
     rows, model = [], hub.CHECKPOINTS / "blstm-ctc-an4" / "language_model.arpa"
     with (
         tempfile.TemporaryDirectory() as folder,
         peer("ctc", {"labels": list(pipe._characters), "arpa": str(model)}) as ask,
     ):
-        for name, numbers in (("the network's own", spoken), ("noise", noise)):
+        for name, numbers in cases.items():
             path = Path(folder, "numbers.npy")
             np.save(path, numbers.numpy())
             case = {"log_probabilities": str(path), "num_beams": BEAM}
-            sides = {"here": calling(search.search, numbers, options), "peer": lambda case=case: ask(case)}
-            seconds = in_turns(sides)
+            seconds = in_turns({"here": calling(search_all, numbers), "peer": partial(ask, case)}, SEARCH_ROUNDS)
             what = f"CTC search, {STEPS} steps, beam {BEAM}, language model, {name}"
-            rows.append(_row(what, seconds["here"], "pyctcdecode", seconds["peer"]))
+            rows.append(_row(what, seconds["here"] / len(numbers), "pyctcdecode", seconds["peer"] / len(numbers)))
     return rows
 
 
@@ -308,7 +322,10 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "speed.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    process = psutil.Process()
+    cores = process.cpu_affinity()
     with torch.inference_mode():
+        process.cpu_affinity(cores[-1:])
         rates = best_rates()
         found["best rates, GMAC/s"] = {name: round(rate / 1e9, 1) for name, rate in rates.items()}
         measures = {
@@ -319,6 +336,7 @@ def main() -> None:
             "starting": starting,
         }
         for part in options.parts:
+            process.cpu_affinity(cores if part == "starting" else cores[-1:])
             found[part] = measures[part]()
             path.write_text(json.dumps(found, indent=1), encoding="utf-8")
             print(table(found[part]), flush=True)

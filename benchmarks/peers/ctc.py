@@ -12,7 +12,7 @@ NO_PRUNING = -1e30
 
 
 def main() -> None:
-    """Answer cases: {"log_probabilities": path of an array, "num_beams"}; first comes {"labels", "arpa"}."""
+    """Answer cases: {"log_probabilities": path of (searches, steps, labels), "num_beams"}; first {"labels", "arpa"}."""
     setup = json.loads(sys.stdin.readline())
     decoder = build_ctcdecoder(setup["labels"], setup["arpa"], alpha=0.5, beta=1.5)
     print(json.dumps("ready"), flush=True)
@@ -20,7 +20,8 @@ def main() -> None:
         case = json.loads(line)
         numbers = np.load(case["log_probabilities"])
         started = time.perf_counter()
-        decoder.decode_beams(numbers, beam_width=case["num_beams"], beam_prune_logp=NO_PRUNING)
+        for one in numbers:
+            decoder.decode_beams(one, beam_width=case["num_beams"], beam_prune_logp=NO_PRUNING)
         print(json.dumps(time.perf_counter() - started), flush=True)
 
 
