@@ -33,6 +33,16 @@ class TestEveryTask:
         together = tiny_pipeline(inputs, batch_size=len(inputs), return_evidence=True)
         assert is_close(together, [tiny_pipeline(item, return_evidence=True) for item in inputs])
 
+    def test_lists_are_answered_in_batches_by_ourselves_as_by_transformers(
+        self, tiny_checkpoint, tiny_pipeline, monkeypatch
+    ):
+        inputs = [*tiny_checkpoint.family.inputs, tiny_checkpoint.family.inputs[0]]  # the last batch is of another size
+        with monkeypatch.context() as patch:
+            patch.setattr(type(tiny_pipeline), "get_iterator", transformers.Pipeline.get_iterator)
+            theirs = [tiny_pipeline(inputs, batch_size=size) for size in (1, 2, 3)]
+        assert [tiny_pipeline(inputs, batch_size=size) for size in (1, 2, 3)] == theirs
+        assert tiny_pipeline(inputs, batch_size=2, num_workers=1) == theirs[1]
+
     def test_the_same_question_gets_the_same_answer(self, tiny_checkpoint, tiny_pipeline):
         item = tiny_checkpoint.family.inputs[0]
         assert tiny_pipeline(item, return_evidence=True) == tiny_pipeline(item, return_evidence=True)
