@@ -4,6 +4,7 @@
 models/attention_decoder.py.
 """
 
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from transformers import PreTrainedModel
 from .beam_search import beam_search
 from .configuration_attention_nmt import AttentionNmtConfig
 from .decoding import DecodingOptions, Hypothesis
-from .onnx_runtime import OnnxNetwork, onnx_layer, reorder_gates
+from .onnx_runtime import OnnxNetwork, Weight, onnx_layer, reorder_gates
 from .onnx_stepper import STEP_INPUTS, OnnxStepper
 from .target_scoring import score_targets
 
 GATES = {"gru": 3, "lstm": 4}
+WAYS = ("forward", "backward")
 CELL_ORDERS = {"gru": "rzn", "lstm": "ifog"}
 """Of the gates that a graph computes by itself; see `reorder_gates`."""
 
@@ -49,7 +51,7 @@ class OnnxAttentionNmt(OnnxNetwork):
         self.encoder, self.step = self.sessions
         self.step.check_inputs(STEP_INPUTS)
 
-    def weights(self) -> dict[str, np.ndarray]:
+    def weights(self) -> dict[str, Weight]:
         """Return the weights of the graphs, float32."""
         return graph_weights(self.model)
 
@@ -81,7 +83,7 @@ class OnnxAttentionNmt(OnnxNetwork):
 
 
 @torch.no_grad()
-def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
+def graph_weights(model: PreTrainedModel) -> dict[str, Weight]:
     """Return the weights of a model's graphs, float32, folded as `training/attention_nmt_graphs.py` says."""
     config, decoder = model.config, model.decoder
     layers = model.encoder.recurrent.layers
@@ -91,6 +93,7 @@ def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
         for name, parts in zip(("input", "hidden", "bias"), zip(*both, strict=True), strict=True):
             weights[f"encoder.layer{layer}.{name}"] = torch.stack(parts)
         weights |= _ways_of_layer(layers, layer, config.cell_type)
+    table = cache(partial(_gates_of_tokens, weights, model.encoder.embedding.weight))
 
     width, size = config.embedding_size, config.decoder_hidden_size
     annotation = 2 * config.encoder_hidden_size
@@ -120,18 +123,27 @@ def graph_weights(model: PreTrainedModel) -> dict[str, np.ndarray]:
         "output.matrix": model.output_projection.weight.T,
         "output.bias": model.output_projection.bias,
     }
-    return {name: tensor.float().numpy() for name, tensor in weights.items()}
+    return {name: tensor.float().numpy() for name, tensor in weights.items()} | {"encoder.layer0.table": table}
+
+
+@torch.no_grad()
+def _gates_of_tokens(weights: dict[str, Tensor], embedding: Tensor) -> np.ndarray:
+    """Return what each token adds to the first layer's gates, float32 (2 * vocabulary, gates), both ways."""
+    names = [f"encoder.layer0.{way}.input" for way in WAYS]
+    products = [embedding @ weights[f"{name}.matrix"] + weights[f"{name}.bias"] for name in names]
+    return torch.cat(products).float().numpy()
 
 
 def _ways_of_layer(layers: torch.nn.RNNBase, layer: int, cell_type: str) -> dict[str, Tensor]:
     """Return what a rounded layer of the encoder has, each direction by itself."""
-    weights = {}
-    for way, suffix in (("forward", f"_l{layer}"), ("backward", f"_l{layer}_reverse")):
+    weights, hidden_biases = {}, []
+    for way, suffix in zip(WAYS, (f"_l{layer}", f"_l{layer}_reverse"), strict=True):
         of_input, of_hidden, input_bias, hidden_bias = _cell(layers, suffix, cell_type)
         name = f"encoder.layer{layer}.{way}"
         weights |= {f"{name}.input.matrix": of_input.T, f"{name}.input.bias": input_bias}
-        weights |= {f"{name}.hidden.matrix": of_hidden.T, f"{name}.hidden.bias": hidden_bias}
-    return weights
+        weights[f"{name}.hidden.matrix"] = of_hidden.T
+        hidden_biases.append(hidden_bias)
+    return weights | {f"encoder.layer{layer}.hidden_bias": torch.stack(hidden_biases)[:, None]}
 
 
 def _cell(module: torch.nn.Module, suffix: str, cell_type: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ rounded to eight bits where the graph asks for that. A graph is read as bytes: i
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -30,6 +30,8 @@ HIGHEST = 127
 """Of a weight of eight bits."""
 HIGHEST_OF_SEVEN = 64
 """The same with one bit less than there is, where a processor without VNNI would saturate in its 16-bit sums."""
+HIGHEST_OF_SIXTEEN = 32767
+"""Of a number of sixteen bits."""
 NIBBLES, BLOCK = 16, 256
 """Into how many parts the step from one rounded weight to the next is cut by four bits; and inputs of one scale."""
 WRITE_ANEW = "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
@@ -40,11 +42,14 @@ PROBE = base64.b64decode(
 )
 """A graph: `values`, uint8 (rows, 64), times `weights`, int8 (64, 32). `training/onnx_graph.py` builds it."""
 
+Weight = np.ndarray | Callable[[], np.ndarray]
+"""One that takes long to compute is a function, which is called where a graph asks for it."""
+
 
 class OnnxSession:
     """A graph with its weights, ready to run."""
 
-    def __init__(self, graph: bytes, names: Sequence[str], weights: Mapping[str, np.ndarray]):
+    def __init__(self, graph: bytes, names: Sequence[str], weights: Mapping[str, Weight]):
         """Load; it will use as many threads as PyTorch does now.
 
         Args:
@@ -133,7 +138,7 @@ class OnnxNetwork:
         files = [better if better in there else file for file, better in zip(files, rounded, strict=True)]
         self.sessions = load_sessions(folder, files, self.weights())
 
-    def weights(self) -> dict[str, np.ndarray]:
+    def weights(self) -> dict[str, Weight]:
         """Return the weights of the graphs, float32."""
         raise NotImplementedError
 
@@ -147,7 +152,7 @@ def weights_of_graphs(folder: Path) -> dict[str, list[str]]:
     return json.loads((folder / FOLDER / MANIFEST).read_text(encoding="utf-8"))
 
 
-def load_sessions(folder: Path, files: Sequence[str], weights: Mapping[str, np.ndarray]) -> list[OnnxSession]:
+def load_sessions(folder: Path, files: Sequence[str], weights: Mapping[str, Weight]) -> list[OnnxSession]:
     """Load some graphs of a checkpoint.
 
     Args:
@@ -178,8 +183,11 @@ def has_exact_bytes() -> bool:
     return all(np.array_equal(session.run({"values": values[:rows]})[0], expected[:rows]) for rows in (1, 3))
 
 
-def value_of(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+def value_of(name: str, weights: Mapping[str, Weight]) -> np.ndarray:
     """Return a weight; where its name asks for it, a part of the rounded float `matrix`, (…, inputs, outputs).
+
+    A table is rounded with one scale for all its numbers:
+        `table`.int16, `table`.step: whole numbers, and what one of them is.
 
     Each column has a scale of its own, so that its largest weight becomes the highest number:
         `matrix`.int8, `matrix`.scale: of eight bits where products of them are exact, else of seven.
@@ -197,6 +205,10 @@ def value_of(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.ascontiguousarray(value, np.float32 if value.dtype.kind == "f" else value.dtype)
     matrix, _, part = name.rpartition(".")
     weight = weights[matrix]
+    weight = weight() if callable(weight) else weight
+    if part in ("int16", "step"):
+        step = np.float32(max(weight.max(), -weight.min(), 1e-12) / HIGHEST_OF_SIXTEEN)
+        return np.rint(weight / step).astype(np.int16) if part == "int16" else np.array(step)
     highest = HIGHEST if part not in ("int8", "scale") or has_exact_bytes() else HIGHEST_OF_SEVEN
     scale = np.maximum(np.abs(weight).max(axis=-2, keepdims=True), 1e-12) / highest
     if part in ("scale", "whole_scale"):

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import hub
-from models import onnx_runtime
-from models.onnx_runtime import OnnxSession
+from models import onnx_attention_nmt, onnx_runtime
+from models.onnx_runtime import OnnxSession, value_of
 from models.onnx_stepper import STEP_INPUTS, OnnxStepper
 from pipelines import pipeline
 from serving.hosting import ModelHost
 from serving.settings import Settings
 from tasks import TASKS
-from training import attention_nmt_graphs, graphs
+from training import graphs
 from training.decoder_graph import add_candidates
 from training.export import build_graphs
 from training.onnx_graph import Graph, write_graphs
@@ -102,12 +102,8 @@ class TestTranslation:
         assert_batch_equals_its_sentences(model, compiled("attention-translation", model, tmp_path, "int8"))
 
 
-class TestLargeEncoder:
-    """One whose recurrent matrices are rounded; here a small one."""
-
-    @pytest.fixture(autouse=True)
-    def small_cache(self, monkeypatch):
-        monkeypatch.setattr(attention_nmt_graphs, "CACHED_BYTES", 0)
+class TestRoundedEncoder:
+    """One whose recurrent matrices have eight bits, and which looks up what tokens add to its gates."""
 
     @pytest.mark.parametrize("options", [{}, {"cell_type": "lstm"}, {"encoder_layers": 2}], **NAMES)
     def test_it_reads_what_the_model_reads(self, options, tmp_path):
@@ -121,10 +117,29 @@ class TestLargeEncoder:
                 found.reshape(3, 7, -1)[padding] = expected.reshape(3, 7, -1)[padding] = 0
             assert 0 < np.abs(found - expected).max() < 0.02
 
-    @pytest.mark.parametrize("options", [{}, {"cell_type": "lstm"}], **NAMES)
-    def test_a_batch_equals_its_sentences(self, options, tmp_path):
-        model = attention_nmt_model(**options)
-        assert_batch_equals_its_sentences(model, compiled("attention-translation", model, tmp_path, "int8"))
+    def test_the_table_has_what_tokens_add_to_the_gates(self):
+        model = attention_nmt_model()
+        weights, size = onnx_attention_nmt.graph_weights(model), model.config.encoder_hidden_size
+        step, numbers = (value_of(f"encoder.layer0.table.{part}", weights) for part in ("step", "int16"))
+        layers, embedding = model.encoder.recurrent.layers, model.encoder.embedding.weight
+        for way, suffix in enumerate(("l0", "l0_reverse")):
+            products = embedding @ getattr(layers, f"weight_ih_{suffix}").T + getattr(layers, f"bias_ih_{suffix}")
+            rows = numbers[way * model.config.vocab_size :][: model.config.vocab_size].astype(np.float64)
+            for gate in range(3):  # torch has them in the same order
+                at = slice(gate * size, (gate + 1) * size)
+                apart = np.abs(rows[:, at] * step - products.detach().numpy()[:, at])
+                assert apart.max() <= 0.5001 * step < 1e-4
+
+    def test_a_checkpoint_from_before_it_was_rounded_is_read_exactly(self, tmp_path):
+        model, (ids, _, _) = attention_nmt_model(), nmt.batch(3, 7)
+        compiled("attention-translation", model, tmp_path, "int8")
+        names = json.loads((tmp_path / "onnx" / "weights.json").read_text())
+        del names["encoder-int8.onnx"]
+        (tmp_path / "onnx" / "weights.json").write_text(json.dumps(names))
+        network, exact = (model.compile_for_cpu(tmp_path, precision) for precision in ("int8", "float32"))
+        inputs = {"input_ids": ids.numpy(), "lengths": np.array([3, 7], np.int32)}
+        for found, expected in zip(network.encoder.run(inputs), exact.encoder.run(inputs), strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 class TestCaptions:

@@ -74,6 +74,12 @@ class TestEightBits:
         weights = {"layer.matrix": np.array([[0.0, 1.0], [0.0, -2.0]])}
         assert value_of("layer.matrix.int8", weights).tolist() == [[0, round(highest / 2)], [0, -highest]]
 
+    def test_a_table_has_one_step(self):
+        table = np.array([[-2.0, 0.5], [1.0, 0.0]])
+        step, numbers = (value_of(f"table.{part}", {"table": lambda: table}) for part in ("step", "int16"))
+        assert step.shape == () and numbers.dtype == np.int16 and numbers.tolist() == [[-32767, 8192], [16384, 0]]
+        np.testing.assert_allclose(numbers * step, table, atol=step / 2)
+
     def test_a_part_of_another_version_is_refused(self):
         with pytest.raises(ValueError, match=r"layer\.matrix\.nibbles_scale.*training\.graphs"):
             value_of("layer.matrix.nibbles_scale", layer(8, 4, rows=1)[1])
@@ -92,6 +98,19 @@ class TestTwoParts:
         together = multiply("careful_linear", inputs, weights)
         alone = [multiply("careful_linear", row[None], weights)[0] for row in inputs]
         np.testing.assert_array_equal(together, alone)
+
+    def test_several_matrices_multiply_what_is_theirs(self, highest):
+        layers = {name: layer(40, 7, rows=6) for name in ("one", "other")}
+        inputs = np.stack([layers["one"][0][:3], layers["other"][0][3:]])
+        weights = {f"{name}.matrix": (1 + len(name)) * weights["layer.matrix"] for name, (_, weights) in layers.items()}
+        graph = Graph("test", quantized=True)
+        values = graph.input("values", np.float32, (2, "rows", 40))
+        graph.output(graph.careful_linears(values, list(layers), 40, 7), "products", np.float32, (2, "rows", 7))
+        session = OnnxSession(graph.serialize(), graph.weights, weights)
+        (found,) = session.run({"values": inputs.astype(np.float32)})
+        for products, rows, name in zip(found, inputs, layers, strict=True):
+            alone = multiply("careful_linear", rows, {"layer.matrix": weights[f"{name}.matrix"]})
+            np.testing.assert_array_equal(products, alone)
 
     def test_no_sum_of_two_products_is_too_large_for_sixteen_bits(self):
         for value in (-1, 1):

@@ -8,45 +8,35 @@ Names of dimensions in this file: as in models/attention_decoder.py; `readout` i
 """
 
 import numpy as np
+from onnx import TensorProto
 
 from models.configuration_attention_nmt import AttentionNmtConfig
 from models.onnx_attention_nmt import GATES, readout_inputs, state_widths
 
 from .decoder_graph import add_candidates, attend
-from .encoder_graph import gru_update, read_exactly, read_rounded
+from .encoder_graph import gates_of_tokens, gates_of_values, gru_update, read_exactly, read_rounded
 from .onnx_graph import Graph, lstm_update
-
-CACHED_BYTES = 4 * 2**20
-"""Of matrices that a core keeps in its nearer caches."""
 
 
 def build_graphs(config: AttentionNmtConfig) -> dict[str, Graph]:
     """Return the graphs of a checkpoint by their files' names; none of networks that are there to be compared with."""
     if config.attention_type == "none" or config.reverse_source or not config.bidirectional_encoder:
         return {}
-    graphs = {"encoder-int8.onnx": _encoder(config, quantized=True)} if has_large_encoder(config) else {}
-    return graphs | {
+    return {
         "encoder.onnx": _encoder(config, quantized=False),
+        "encoder-int8.onnx": _encoder(config, quantized=True),
         "step-float32.onnx": _step(config, quantized=False),
         "step-int8.onnx": _step(config, quantized=True),
     }
-
-
-def has_large_encoder(config: AttentionNmtConfig) -> bool:
-    """Say whether a layer's recurrent matrices are so large that reading them for each piece takes most of the time."""
-    return 2 * 4 * GATES[config.cell_type] * config.encoder_hidden_size**2 > CACHED_BYTES
 
 
 def _encoder(config: AttentionNmtConfig, quantized: bool) -> Graph:
     graph = Graph("attention NMT, encoder", quantized)
     ids = graph.input("input_ids", np.int64, ("batch", "source"))
     lengths = graph.input("lengths", np.int32, ("batch",))
-    size, width = config.encoder_hidden_size, config.embedding_size
-    table = graph.weight("encoder.embedding", (config.vocab_size, width))
-    values = graph.op("Gather", table, graph.op("Transpose", ids, perm=[1, 0]))
-    read = read_rounded if quantized else read_exactly
-    for layer in range(config.encoder_layers):
-        values, width = read(graph, f"encoder.layer{layer}", config.cell_type, values, lengths, width, size), 2 * size
+    size = config.encoder_hidden_size
+    read = _read_rounded if quantized else _read_exactly
+    values, width = read(graph, config, graph.op("Transpose", ids, perm=[1, 0]), lengths), 2 * size
     annotations = graph.op("Transpose", values, perm=[1, 0, 2])
     readout = readout_inputs(config)
     extra = GATES[config.cell_type] * config.decoder_hidden_size if config.attention_query == "previous_state" else 0
@@ -62,6 +52,30 @@ def _encoder(config: AttentionNmtConfig, quantized: bool) -> Graph:
     graph.output(seen, "values", np.float32, ("batch", "source", readout + extra))
     graph.output(graph.op("Tanh", first), "hidden", np.float32, ("batch", config.decoder_hidden_size))
     return graph
+
+
+def _read_exactly(graph: Graph, config: AttentionNmtConfig, ids: str, lengths: str) -> str:
+    """Read int64 (source, batch) with every layer; return float (source, batch, 2 * size)."""
+    size, width = config.encoder_hidden_size, config.embedding_size
+    values = graph.op("Gather", graph.weight("encoder.embedding", (config.vocab_size, width)), ids)
+    for layer in range(config.encoder_layers):
+        name, width = f"encoder.layer{layer}", 2 * size if layer else width
+        values = read_exactly(graph, name, config.cell_type, values, lengths, width, size)
+    return values
+
+
+def _read_rounded(graph: Graph, config: AttentionNmtConfig, ids: str, lengths: str) -> str:
+    """Read as `_read_exactly` does, with recurrent matrices of eight bits."""
+    size, cell_type, values = config.encoder_hidden_size, config.cell_type, ""
+    lengths = graph.op("Cast", lengths, to=TensorProto.INT64)
+    for layer in range(config.encoder_layers):
+        name = f"encoder.layer{layer}"
+        if layer == 0:
+            elements = gates_of_tokens(graph, name, cell_type, ids, lengths, config.vocab_size, size)
+        else:
+            elements = gates_of_values(graph, name, cell_type, values, lengths, 2 * size, size)
+        values = read_rounded(graph, name, cell_type, elements, lengths, size)
+    return values
 
 
 def _step(config: AttentionNmtConfig, quantized: bool) -> Graph:

@@ -138,9 +138,18 @@ class Graph:
         """
         if not self.quantized:
             return self.exact_linear(values, name, num_inputs, num_outputs, bias)
-        high, low = self.op("Split", self._products(values, name, num_inputs, num_outputs), outputs=2, axis=0)
-        total = self.op("Add", high, self.op("Mul", low, self.constant(1 / PARTS_RATIO, np.float32)))
+        total = self._sum_of_parts(self._products(values, name, num_inputs, num_outputs), axis=0)
         return self.op("Add", total, self.weight(f"{name}.bias", (num_outputs,))) if bias else total
+
+    def careful_linears(self, values: str, names: Sequence[str], num_inputs: int, num_outputs: int) -> str:
+        """Multiply values, float (matrices, rows, num_inputs), by a matrix each, as `careful_linear` does."""
+        rows = self.op("Split", self._in_parts(values, axis=1), outputs=len(names), axis=0)
+        products = [self._multiply(row, name, num_inputs, num_outputs) for row, name in zip(rows, names, strict=True)]
+        return self._sum_of_parts(self.op("Concat", *products, axis=0), axis=1)
+
+    def _sum_of_parts(self, products: str, axis: int) -> str:
+        high, low = self.op("Split", products, outputs=2, axis=axis)
+        return self.op("Add", high, self.op("Mul", low, self.constant(1 / PARTS_RATIO, np.float32)))
 
     def finer_linear(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool = True) -> str:
         """Multiply one row as `careful_linear` does, but with weights of twelve bits: it takes half as long again.
@@ -160,13 +169,20 @@ class Graph:
 
         They are in steps of the rounded weights unless they are `scaled`.
         """
+        return self._multiply(self._in_parts(values, axis=0), name, num_inputs, num_outputs, scaled)
+
+    def _in_parts(self, values: str, axis: int) -> str:
+        """Round values to seven bits; beside them, along an axis, comes PARTS_RATIO times what that leaves."""
         scale, zero = self.constant(PART_SCALE, np.float32), self.constant(PART_ZERO, np.uint8)
         high = self.op("QuantizeLinear", values, scale, zero)
         left = self.op("Sub", values, self.op("DequantizeLinear", high, scale, zero))
         low = self.op("QuantizeLinear", left, self.constant(PART_SCALE / PARTS_RATIO, np.float32), zero)
+        return self.op("Concat", high, low, axis=axis)
+
+    def _multiply(self, rows: str, name: str, num_inputs: int, num_outputs: int, scaled: bool = True) -> str:
+        scale, zero = self.constant(PART_SCALE, np.float32), self.constant(PART_ZERO, np.uint8)
         numbers = self.weight(f"{name}.matrix.whole", (num_inputs, num_outputs), np.int8)
         scales = self.weight(f"{name}.matrix.whole_scale", (num_outputs,)) if scaled else self.constant(1, np.float32)
-        rows = self.op("Concat", high, low, axis=0)
         return self.op("MatMulIntegerToFloat", rows, numbers, scale, scales, zero, domain=CONTRIBUTED)
 
     def _rest(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool) -> str:
@@ -192,6 +208,7 @@ class Graph:
         step: Callable[["Graph", list[str], str], list[str]],
         states: Sequence[str],
         values: str,
+        copies: int,
         widths: Sequence[int],
         width: int,
     ) -> str:
@@ -199,24 +216,26 @@ class Graph:
 
         Args:
             step: adds to a graph what becomes of the states, given them and an element, and returns their names.
-            states: float (rows, widths[i]) before the first element.
-            values: float (elements, rows, width).
+            states: float (copies, rows, widths[i]) before the first element.
+            values: float (elements, copies, rows, width).
+            copies: of the rows.
             widths: of the states.
             width: of an element.
 
         Returns:
-            The first state after each element, float (elements, rows, widths[0]).
+            The first state after each element, float (elements, copies, rows, widths[0]).
         """
         body = Graph(self.name, self.quantized)
         body._prefix, body._initializers = f"scan_{len(self._nodes)}_", self._initializers
         names = [f"{body._prefix}{name}" for name in (*map(str, range(len(states))), "element")]
         before = [
-            body.input(name, np.float32, ("rows", size)) for name, size in zip(names, (*widths, width), strict=True)
+            body.input(name, np.float32, (copies, "rows", size))
+            for name, size in zip(names, (*widths, width), strict=True)
         ]
         after = step(body, before[:-1], before[-1])
         after.append(body.op("Identity", after[0]))
         for index, (value, size) in enumerate(zip(after, (*widths, widths[0]), strict=True)):
-            body.output(value, f"{body._prefix}after_{index}", np.float32, ("rows", size))
+            body.output(value, f"{body._prefix}after_{index}", np.float32, (copies, "rows", size))
         graph = helper.make_graph(body._nodes, body._prefix, body._inputs, body._outputs)
         outputs = self.op("Scan", *states, values, outputs=len(states) + 1, body=graph, num_scan_inputs=1)
         return outputs[-1]
