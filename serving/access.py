@@ -16,9 +16,17 @@ MAXIMUM_CALLERS = 10_000
 """Whose rate is remembered; the ones not seen for longest are forgotten."""
 
 
+MODELS = "/models/"
+
+
 def needs_token(method: str, path: str) -> bool:
     """Whether a route is closed to strangers where there are tokens: answers, and the operator's numbers."""
-    return path == "/metrics" or (method == "POST" and path.startswith("/models/"))
+    return path == "/metrics" or asks_checkpoint(method, path)
+
+
+def asks_checkpoint(method: str, path: str) -> bool:
+    """Whether an answer of a checkpoint is wanted."""
+    return method == "POST" and path.startswith(MODELS)
 
 
 class Access:

@@ -48,7 +48,7 @@ def create_application(checkpoints: ServedCheckpoints) -> FastAPI:
         application.add_middleware(
             CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
         )
-    application.add_middleware(Gate, access=access, metrics=checkpoints.metrics)
+    application.add_middleware(Gate, access=access, metrics=checkpoints.metrics, check_room=checkpoints.check_room)
 
     named = {"enum": [checkpoint.name for checkpoint in checkpoints]}
 

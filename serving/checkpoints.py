@@ -99,6 +99,15 @@ class ServedCheckpoints:
         if failures:
             raise RequestError(503, "checkpoint_failed", " ".join(failures))
 
+    def check_room(self, name: str) -> None:
+        """Return if another request can wait for the checkpoint of that name, or if there is no such checkpoint.
+
+        Raises:
+            RequestError: 429 when too many wait.
+        """
+        if name in self._served:
+            self._served[name].queue.check_room()
+
     def wait_until_loaded(self, timeout_seconds: float | None = None) -> bool:
         """Wait for the background loading; return whether it came to its end."""
         return self._loaded.wait(timeout_seconds)

@@ -3,11 +3,12 @@
 import logging
 import time
 import uuid
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .access import Access, needs_token
+from .access import MODELS, Access, asks_checkpoint, needs_token
 from .errors import SERVER_FAULT, RequestError, error_response
 from .logs import log_request
 from .metrics import Metrics
@@ -29,10 +30,20 @@ RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SECURI
 class Gate:
     """Stands around the whole application, the demo too."""
 
-    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics):
+    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics, check_room: Callable[[str], None]):
+        """Stand there.
+
+        Args:
+            app: what is inside.
+            access: who may ask.
+            metrics: where it is counted.
+            check_room: raises a RequestError when no more requests may wait for the checkpoint of that name. It is
+                asked before anything is read: to refuse must cost little, or nothing is answered when many ask.
+        """
         self.app = app
         self.access = access
         self.metrics = metrics
+        self.check_room = check_room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,6 +64,8 @@ class Gate:
 
         try:
             self.access.check(scope)
+            if asks_checkpoint(scope["method"], scope["path"]):
+                self.check_room(scope["path"].removeprefix(MODELS))
             await self.app(scope, receive, send_marked)
         except RequestError as error:
             response = error_response(request, error.status, error.code, str(error), error.headers)

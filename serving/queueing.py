@@ -73,10 +73,18 @@ class RequestQueue:
         with self._changed:
             if self._is_closed:
                 raise UnavailableError(503, "stopping", "The service is being stopped.", {"Retry-After": "10"})
-            if len(self._jobs) >= self._maximum_jobs:
-                raise busy(f"{self._maximum_jobs} requests wait already")
+            self.check_room()
             self._jobs.append(job)
             self._changed.notify()
+
+    def check_room(self) -> None:
+        """Return if another job can wait.
+
+        Raises:
+            UnavailableError: 429 when the queue is full.
+        """
+        if len(self._jobs) >= self._maximum_jobs:
+            raise busy(f"{self._maximum_jobs} requests wait already")
 
     def put_back(self, jobs: Sequence[Job]) -> None:
         """Let jobs be taken again, before all others: who had them ended without an answer."""

@@ -129,6 +129,9 @@ class TestBackPressure:
             refused = post(client)
             assert refused.status_code == 429 and refused.json()["code"] == "busy" and refused.headers["retry-after"]
             assert post(client, [TEXT, TEXT]).status_code == 429 and len(served["tiny"].queue) == 2
+            unread = client.post("/models/tiny", content=b"no JSON")  # it would be refused, had anybody read it
+            assert (unread.status_code, unread.json()["code"]) == (429, "busy")
+            assert client.post("/models/other", content=b"no JSON").status_code == 404
             started = time.monotonic()
             assert client.get("/health").status_code == 200
             assert time.monotonic() - started < 0.5
