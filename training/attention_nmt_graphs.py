@@ -136,7 +136,8 @@ def _advance(
             of_state = graph.linear(before, f"hidden{layer}", size, gates)
             state[f"hidden{layer}"] = gru_update(graph, values, of_state, before, size)
         else:
-            of_state = graph.linear(before, f"hidden{layer}", size, gates, bias=False)
+            # A cell's contents have no bound, and keep what rounding adds: some attention would be 0.012 apart.
+            of_state = graph.careful_linear(before, f"hidden{layer}", size, gates, bias=False)
             after = lstm_update(graph, graph.op("Add", values, of_state), state[f"memory{layer}"], size)
             state[f"hidden{layer}"], state[f"memory{layer}"] = after
 
@@ -153,9 +154,8 @@ class _Attention:
         """Weigh the sources; return the state's part of the read-out."""
         graph, config = self.graph, self.config
         readout = readout_inputs(config)
-        projected = graph.careful_linear(
-            hidden, "look", config.decoder_hidden_size, config.attention_size + readout, bias=False
-        )
+        multiply = graph.exact_linear if config.cell_type == "lstm" else graph.careful_linear  # as in `_advance`
+        projected = multiply(hidden, "look", config.decoder_hidden_size, config.attention_size + readout, bias=False)
         query, of_state = graph.split(projected, (config.attention_size, readout))
         self.weights, context = attend(graph, query, self.keys, self.values, self.padding, config.attention_size)
         if config.attention_query == "previous_state":
