@@ -129,9 +129,11 @@ def graph_weights(model: PreTrainedModel) -> dict[str, Weight]:
 @torch.no_grad()
 def _gates_of_tokens(weights: dict[str, Tensor], embedding: Tensor) -> np.ndarray:
     """Return what each token adds to the first layer's gates, float32 (2 * vocabulary, gates), both ways."""
-    names = [f"encoder.layer0.{way}.input" for way in WAYS]
-    products = [embedding @ weights[f"{name}.matrix"] + weights[f"{name}.bias"] for name in names]
-    return torch.cat(products).float().numpy()
+    matrices, biases = ([weights[f"encoder.layer0.{way}.input.{part}"] for way in WAYS] for part in ("matrix", "bias"))
+    table = embedding.new_empty(len(WAYS), len(embedding), len(biases[0]))  # filled in place: fresh memory is slow
+    for part, matrix, bias in zip(table, matrices, biases, strict=True):
+        torch.addmm(bias, embedding, matrix, out=part)
+    return table.flatten(0, 1).float().numpy()
 
 
 def _ways_of_layer(layers: torch.nn.RNNBase, layer: int, cell_type: str) -> dict[str, Tensor]:

@@ -32,6 +32,8 @@ HIGHEST_OF_SEVEN = 64
 """The same with one bit less than there is, where a processor without VNNI would saturate in its 16-bit sums."""
 HIGHEST_OF_SIXTEEN = 32767
 """Of a number of sixteen bits."""
+ROWS_AT_ONCE = 64
+"""Of a table that is rounded."""
 NIBBLES, BLOCK = 16, 256
 """Into how many parts the step from one rounded weight to the next is cut by four bits; and inputs of one scale."""
 WRITE_ANEW = "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
@@ -208,7 +210,7 @@ def value_of(name: str, weights: Mapping[str, Weight]) -> np.ndarray:
     weight = weight() if callable(weight) else weight
     if part in ("int16", "step"):
         step = np.float32(max(weight.max(), -weight.min(), 1e-12) / HIGHEST_OF_SIXTEEN)
-        return np.rint(weight / step).astype(np.int16) if part == "int16" else np.array(step)
+        return _in_sixteen_bits(weight, step) if part == "int16" else np.array(step)
     highest = HIGHEST if part not in ("int8", "scale") or has_exact_bytes() else HIGHEST_OF_SEVEN
     scale = np.maximum(np.abs(weight).max(axis=-2, keepdims=True), 1e-12) / highest
     if part in ("scale", "whole_scale"):
@@ -223,6 +225,15 @@ def value_of(name: str, weights: Mapping[str, Weight]) -> np.ndarray:
     if part not in ("int8", "whole"):
         raise ValueError(f"This graph asks for {name!r}, which nothing is called any more. {WRITE_ANEW}")
     return np.ascontiguousarray(rounded, np.int8)
+
+
+def _in_sixteen_bits(table: np.ndarray, step: np.float32) -> np.ndarray:
+    """Round float (rows, …) to whole steps, a few rows at a time: fresh memory for all of them is what takes long."""
+    numbers = np.empty(table.shape, np.int16)
+    for first in range(0, len(table), ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        numbers[rows] = np.rint(table[rows] / step)
+    return numbers
 
 
 def packed_nibbles(rest: np.ndarray) -> np.ndarray:
