@@ -60,7 +60,7 @@ class CharGenerationPipeline(EvidencePipeline):
         RETURN_EVIDENCE,
     )
     example_input = "The "
-    gains_from_batches = False
+    most_together = 1
 
     def check_input(self, item: Any) -> str:
         """Return a prompt, or raise an InputError."""

@@ -143,8 +143,8 @@ class EvidencePipeline(Pipeline):
     """An input that any checkpoint of the task answers; a server warms up with it."""
     ignored_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters of the Hub's schema of the task that change nothing here."""
-    gains_from_batches: ClassVar[bool] = True
-    """Whether several inputs are answered faster together than one after the other."""
+    most_together: ClassVar[int | None] = None
+    """How many inputs a service answers together at most, where more are not answered faster; None: as it likes."""
 
     def __init__(self, *args: Any, runtime: str = "auto", **kwargs: Any):
         """Set up as transformers' pipelines are, with one option more.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines import InputError, Option
+from pipelines import EvidencePipeline, InputError, Option
 from pipelines.pipeline_common import GENERATION_GROUPS
 
 from .settings import Settings
@@ -46,6 +46,11 @@ def group_of(parameters: Any) -> str | None:
         return json.dumps(parameters, sort_keys=True)
     except (TypeError, ValueError):
         return None
+
+
+def largest_batch(kind: type[EvidencePipeline], settings: Settings) -> int:
+    """Return how many requests a pipeline of this kind answers together at most."""
+    return min(settings.maximum_batch, kind.most_together or settings.maximum_batch)
 
 
 def length_of(inputs: Any) -> int:

@@ -23,7 +23,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 import hub
-from pipelines import InputError
+from pipelines import InputError, pipeline_class
 from pipelines.served import Served
 from tasks import TASKS, Task
 
@@ -31,7 +31,7 @@ from .application import create_application
 from .checkpoints import ServedCheckpoints
 from .errors import RequestError, busy
 from .hosting import ModelHost
-from .limits import check_limits, group_of
+from .limits import check_limits, group_of, largest_batch
 from .queueing import MAXIMUM_TRIES
 from .served_checkpoint import ServedCheckpoint
 from .settings import Settings
@@ -59,7 +59,7 @@ class Model:
         self._name = Path(folder).name
         self._host = ModelHost(settings)
         self._host.load(self._name, Path(folder), task)
-        self._answer_together.set_max_batch_size(settings.maximum_batch)
+        self._answer_together.set_max_batch_size(largest_batch(pipeline_class(TASKS[task]), settings))
         self._answer_together.set_batch_wait_timeout_s(settings.gather_seconds)
 
     async def answer(self, inputs: Any, parameters: dict | None) -> Served:

@@ -17,7 +17,7 @@ from tasks import Task
 
 from .errors import RETRY_AFTER_SECONDS, RequestError, UnavailableError, busy, too_late
 from .hosting import Worker, WorkerLost
-from .limits import check_limits, group_of, length_of
+from .limits import check_limits, group_of, largest_batch, length_of
 from .metrics import Metrics
 from .queueing import Job, RequestQueue, settle
 from .settings import Settings
@@ -41,7 +41,7 @@ class ServedCheckpoint:
         self._pipeline_class = pipeline_class(task)
         self.queue = RequestQueue(
             self.settings.queue_size,
-            self.settings.maximum_batch if self._pipeline_class.gains_from_batches else 1,
+            largest_batch(self._pipeline_class, self.settings),
             self.settings.gather_seconds,
             lambda seconds: self.metrics.queue_wait.labels(self.name).observe(seconds),
         )

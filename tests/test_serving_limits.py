@@ -16,7 +16,7 @@ from pipelines import pipeline_class
 from pipelines.served import Served
 from serving.application import create_application
 from serving.checkpoints import ServedCheckpoints
-from serving.limits import LIMITED_OPTIONS
+from serving.limits import LIMITED_OPTIONS, largest_batch
 from serving.logs import JsonFormatter
 from serving.served_checkpoint import ServedCheckpoint
 from serving.settings import Settings
@@ -116,6 +116,14 @@ class TestBatches:
     def test_what_an_answer_took_is_told(self, tiny_checkpoint):
         (answer,) = tiny_checkpoint.pipeline().serve_together([in_json(tiny_checkpoint.family.inputs[0])])
         assert set(answer.use) <= {"tokens", "audio_seconds"} and all(amount >= 0 for amount in answer.use.values())
+
+
+MOST_TOGETHER = [(16, "captioning", 2), (1, "captioning", 1), (16, "char-generation", 1), (16, "memory-qa", 16)]
+
+
+@pytest.mark.parametrize("most, task, expected", MOST_TOGETHER)
+def test_as_many_go_together_as_are_answered_faster_so(most, task, expected):
+    assert largest_batch(pipeline_class(TASKS[task]), Settings(maximum_batch=most)) == expected
 
 
 class TestBackPressure:
