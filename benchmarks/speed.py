@@ -209,8 +209,8 @@ def ctc_search(pipe: Any, log_probabilities: torch.Tensor) -> list[Row]:
     """Compare the beam search with a language model with pyctcdecode's, on the network's posteriors and on noise.
 
     Both follow the same labels, keep as many texts, and return texts with scores and the times of their words. The
-    posteriors are of ten different recordings, one after the other, as when a test split is read; then of one, while
-    the other side takes its turn before each search and the caches are cold.
+    posteriors are one recording's, begun at ten places, one after the other, as when a test split is read; then begun
+    at one, while the other side takes its turn before each search and the caches are cold.
     """
     spoken = log_probabilities.repeat(-(-STEPS // len(log_probabilities)), 1)[:STEPS]
     recordings = torch.stack([spoken.roll(-turn * STEPS // RECORDINGS, 0) for turn in range(RECORDINGS)])

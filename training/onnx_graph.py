@@ -142,7 +142,10 @@ class Graph:
         return self.op("Add", total, self.weight(f"{name}.bias", (num_outputs,))) if bias else total
 
     def careful_linears(self, values: str, names: Sequence[str], num_inputs: int, num_outputs: int) -> str:
-        """Multiply values, float (matrices, rows, num_inputs), by a matrix each, as `careful_linear` does."""
+        """Multiply values, float (matrices, rows, num_inputs), by a matrix each, as `careful_linear` does.
+
+        They are rounded whether or not the graph is quantized.
+        """
         rows = self.op("Split", self._in_parts(values, axis=1), outputs=len(names), axis=0)
         products = [self._multiply(row, name, num_inputs, num_outputs) for row, name in zip(rows, names, strict=True)]
         return self._sum_of_parts(self.op("Concat", *products, axis=0), axis=1)
