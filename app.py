@@ -25,6 +25,7 @@ with no_search_for_garbage():
     from demo.limits import CLOSED_ROUTES, ERROR_HANDLERS, MAXIMUM_FILE_BYTES
     from serving.application import create_application
     from serving.checkpoints import ServedCheckpoints
+    from serving.connections import uvicorn_options
     from serving.errors import MOUNTED_ERROR_HANDLERS
     from serving.logs import set_up_logging
     from serving.settings import Settings
@@ -92,7 +93,7 @@ def main() -> None:
         port=options.port,
         log_level="warning",
         timeout_graceful_shutdown=math.ceil(settings.grace_seconds),
-        server_header=False,
+        **uvicorn_options(settings),
     )
 
 

@@ -6,7 +6,7 @@ from pipelines import Option, pipeline_class
 from tasks import TASKS, Task
 
 ERROR_MEANINGS = {
-    400: "The client went away before its request was complete.",
+    400: "The client went away before its request was complete, or did not send HTTP.",
     401: "Where the service has tokens: none came, or one that is not known.",
     404: "No such checkpoint is served.",
     405: "The path has no such method; Allow lists those it has.",

@@ -38,6 +38,12 @@ class Settings:
     """From a request's first byte to its answer; afterwards 504."""
     grace_seconds: float = 5.0
     """Given to what still runs when the process is told to stop."""
+    keep_alive_seconds: float = 75.0
+    """How long a connection may be idle: longer than proxies keep theirs, or they send requests into closed ones."""
+    head_seconds: float = 20.0
+    """From the first byte of a request's line and headers to the last."""
+    head_bytes: int = 2**16
+    """Largest line and headers of a request."""
 
     text_bytes: int = 2**20
     """Largest body of a request to a task that reads text."""

@@ -23,6 +23,7 @@ from benchmarks.server_process import free_port, wait_until_ready
 from pipelines import EvidencePipeline, pipeline
 from serving.application import create_application
 from serving.checkpoints import ServedCheckpoints
+from serving.connections import uvicorn_options
 from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS, Task
 from training.export import save_checkpoint
@@ -97,7 +98,8 @@ def client(served) -> Iterator[TestClient]:
 @pytest.fixture(scope="module")
 def address(served) -> Iterator[str]:
     """Serve on a real port."""
-    server = uvicorn.Server(uvicorn.Config(create_application(served), port=0, log_level="warning"))
+    options = uvicorn_options(served.settings)
+    server = uvicorn.Server(uvicorn.Config(create_application(served), port=0, log_level="warning", **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
