@@ -25,14 +25,14 @@ COPY scripts/install_torch.sh scripts/
 RUN scripts/install_torch.sh python "$DEVICE" && \
     pip install -qq --constraint constraints.txt --requirement requirements.txt
 
-COPY app.py tasks.py hub.py garbage.py ./
+COPY app.py tasks.py hub.py large_imports.py ./
 COPY models models
 COPY pipelines pipelines
 COPY demo demo
 COPY serving serving
 COPY checkpoints checkpoints
 # Once here, not at every start.
-RUN python -m compileall -q app.py tasks.py hub.py garbage.py models pipelines demo serving
+RUN python -m compileall -q app.py tasks.py hub.py large_imports.py models pipelines demo serving
 
 USER 1000
 EXPOSE 7860

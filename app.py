@@ -14,9 +14,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from garbage import no_search_for_garbage
+from large_imports import large_imports
 
-with no_search_for_garbage():
+with large_imports():
     import gradio
     import uvicorn
     from fastapi import FastAPI

@@ -7,9 +7,9 @@ import os
 import threading
 from typing import Any
 
-from garbage import no_search_for_garbage
+from large_imports import large_imports
 
-with no_search_for_garbage():
+with large_imports():
     import torch
     import transformers
     from transformers.pipelines import PIPELINE_REGISTRY
@@ -140,6 +140,6 @@ def _register(task: Task) -> None:
     )
 
 
-with no_search_for_garbage():
+with large_imports():
     for _row in TASKS.values():
         _register(_row)

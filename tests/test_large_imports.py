@@ -1,4 +1,4 @@
-"""Starting is fast: no search for garbage while libraries are imported, and no library that nobody asked for."""
+"""Starting is fast: nothing is done in vain while libraries are imported, and none comes that nobody asked for."""
 
 import gc
 import json
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from garbage import no_search_for_garbage
+from large_imports import large_imports
 
 from .conftest import ROOT
 
@@ -57,7 +57,7 @@ def test_what_was_there_before_is_not_frozen_in_a_process_with_torch():
 def test_who_has_switched_the_search_off_keeps_it_off():
     gc.disable()
     try:
-        with no_search_for_garbage():
+        with large_imports():
             assert not gc.isenabled()
         assert not gc.isenabled()
     finally:
@@ -65,6 +65,19 @@ def test_who_has_switched_the_search_off_keeps_it_off():
 
 
 def test_the_search_goes_on_after_an_error():
-    with pytest.raises(ImportError), no_search_for_garbage():
+    with pytest.raises(ImportError), large_imports():
         raise ImportError("there is none")
     assert gc.isenabled()
+
+
+def test_transformers_reads_the_files_of_its_models_once():
+    program = (
+        "import functools, pipelines, transformers.models\n"
+        "from transformers.utils.import_utils import create_import_structure_from_path as read\n"
+        "small = functools.lru_cache(lambda: None).cache_info().maxsize\n"
+        "print(read.cache_info().misses, read.cache_info().currsize, small, functools.lru_cache.__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    misses, kept, small, module = done.stdout.split()
+    assert int(misses) == int(kept) > 128
+    assert (small, module) == ("128", "functools")
