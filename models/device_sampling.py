@@ -6,7 +6,6 @@ Sums are in float64 here, too. So the same seed gives the same text, unless a su
 Names of dimensions in this file:
     vocabulary  characters, and the padding
     block       characters drawn before the host looks
-    hidden      units of a layer
 """
 
 from collections.abc import Callable, Sequence
@@ -73,8 +72,6 @@ class DrawnBlock:
     """int64 (block)."""
     logits: Tensor
     """float (block, vocabulary), what each was drawn from."""
-    states: RecurrentState
-    """After each: float (block, hidden) for each layer."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +100,6 @@ def drawing_step(frame: DrawingFrame, plan: DrawingPlan, step: NetworkStep) -> N
     logits, recurrent = step(token, state.recurrent)
     block.tokens.index_copy_(0, state.position, token)
     block.logits.index_copy_(0, state.position, state.logits.unsqueeze(0))
-    for kept, layers in ((block.states.hidden, recurrent.hidden), (block.states.memory, recurrent.memory)):
-        for values, layer in zip(kept, layers, strict=True):
-            values.index_copy_(0, state.position, layer)
     copy_into(state, DrawingState(state.position + 1, precise(logits)[0], recurrent))
 
 
@@ -213,5 +207,4 @@ def _empty_block(first: DrawingState) -> DrawnBlock:
     return DrawnBlock(
         tokens=torch.zeros(BLOCK, dtype=torch.int64, device=device),
         logits=first.logits.new_zeros(BLOCK, len(first.logits)),
-        states=mapped(first.recurrent, lambda layer: layer.new_zeros(BLOCK, layer.shape[1])),
     )

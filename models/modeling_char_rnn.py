@@ -228,6 +228,14 @@ class CharRnnForCausalLM(PreTrainedModel, RecurrentGenerationMixin, GraphsMixin,
             values = outputs
         return Activations(tuple(hidden), tuple(memory))
 
+    @torch.inference_mode()
+    def look(self, input_ids: Tensor) -> tuple[Tensor, Activations]:
+        """Return what `score` and `activations` say of some texts, read once."""
+        state = self.initial_state(input_ids.shape[0])
+        activations = self.activations(input_ids, state)
+        hidden = torch.cat([state.hidden[-1].unsqueeze(1), activations.hidden[-1]], dim=1)
+        return precise(self.output_projection(hidden)).log_softmax(dim=-1), activations
+
     def initial_state(self, batch: int) -> RecurrentState:
         """Return the state at the beginning of a text: after `bos_token_id`, read from nothing."""
         start = torch.full((batch,), self.config.bos_token_id, device=self.device)

@@ -8,11 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .onnx_runtime import FOLDER, OnnxNetwork, has_exact_bytes, reorder_gates
+from .onnx_runtime import OnnxNetwork, reorder_gates
 from .recurrent import RecurrentState
-
-MORE_EXACT = "step-int12.onnx"
-"""Which checkpoints of before do not have."""
 
 
 class PackedState:
@@ -45,22 +42,17 @@ class OnnxCharRnn(OnnxNetwork):
     files = ("step-{precision}.onnx",)
 
     def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
-        """Load the graphs, as `OnnxNetwork` says; "int8" is of twelve bits where a processor is fast enough.
-
-        Those that multiply whole bytes exactly are.
-        """
-        if precision == "int8" and has_exact_bytes() and (folder / FOLDER / MORE_EXACT).is_file():
-            precision = "int12"
+        """Load the graphs, as `OnnxNetwork` says."""
         super().__init__(model, folder, precision)
         self.sessions[0].check_inputs(("token", "state"))
-        self._reads_by_steps = precision == "int12"
+        self._reads_by_steps = precision == "int8"
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights of the graphs, float32."""
         return graph_weights(self.model)
 
     def read(self, token_ids: Sequence[int]) -> tuple[np.ndarray | Tensor, PackedState | RecurrentState]:
-        """Read one text from its beginning: as the model's own `read`, step by step where that is as good."""
+        """Read one text from its beginning, as the model's own `read` does; step by step where that is faster."""
         if not self._reads_by_steps:
             return self.model.read(token_ids)
         state = PackedState(np.zeros((2 * self.config.num_hidden_layers, self.config.hidden_size), np.float32))

@@ -34,8 +34,6 @@ HIGHEST_OF_SIXTEEN = 32767
 """Of a number of sixteen bits."""
 ROWS_AT_ONCE = 64
 """Of a table that is rounded."""
-NIBBLES, BLOCK = 16, 256
-"""Into how many parts the step from one rounded weight to the next is cut by four bits; and inputs of one scale."""
 WRITE_ANEW = "`python -m training.graphs FOLDER` writes a checkpoint's graphs anew."
 PROBE = base64.b64decode(
     "CAgSCWhpbmRzaWdodDqZAQorCgZ2YWx1ZXMKB3dlaWdodHMSB3Byb2R1Y3QiDU1hdE11bEludGVnZXI6ABIFcHJvYmUqJghACCAQA0IHd2Vp"
@@ -193,10 +191,8 @@ def value_of(name: str, weights: Mapping[str, Weight]) -> np.ndarray:
 
     Each column has a scale of its own, so that its largest weight becomes the highest number:
         `matrix`.int8, `matrix`.scale: of eight bits where products of them are exact, else of seven.
+        `matrix`.int8_bias: the bias beside the matrix, in steps of those.
         `matrix`.whole, `matrix`.whole_scale: of eight bits; what they are multiplied by must have seven.
-        `matrix`.nibbles, `matrix`.nibble_steps: what those have left, in four bits, and how much of a step of theirs
-            one of these is, as MatMulNBits wants both.
-        `matrix`.whole_bias: the bias beside the matrix, in steps of those.
 
     Raises:
         KeyError: for a weight that there is not.
@@ -211,20 +207,15 @@ def value_of(name: str, weights: Mapping[str, Weight]) -> np.ndarray:
     if part in ("int16", "step"):
         step = np.float32(max(weight.max(), -weight.min(), 1e-12) / HIGHEST_OF_SIXTEEN)
         return _in_sixteen_bits(weight, step) if part == "int16" else np.array(step)
-    highest = HIGHEST if part not in ("int8", "scale") or has_exact_bytes() else HIGHEST_OF_SEVEN
+    highest = HIGHEST if part in ("whole", "whole_scale") or has_exact_bytes() else HIGHEST_OF_SEVEN
     scale = np.maximum(np.abs(weight).max(axis=-2, keepdims=True), 1e-12) / highest
     if part in ("scale", "whole_scale"):
         return np.ascontiguousarray(scale.squeeze(-2), np.float32)
-    if part == "nibble_steps":
-        return np.full((weight.shape[1], -(-len(weight) // BLOCK)), 1 / NIBBLES, np.float32)
-    if part == "whole_bias":
+    if part == "int8_bias":
         return np.ascontiguousarray(weights[f"{matrix.removesuffix('matrix')}bias"] / scale.squeeze(-2), np.float32)
-    rounded = np.rint(weight / scale)
-    if part == "nibbles":
-        return packed_nibbles(weight / scale - rounded)
     if part not in ("int8", "whole"):
         raise ValueError(f"This graph asks for {name!r}, which nothing is called any more. {WRITE_ANEW}")
-    return np.ascontiguousarray(rounded, np.int8)
+    return np.ascontiguousarray(np.rint(weight / scale), np.int8)
 
 
 def _in_sixteen_bits(table: np.ndarray, step: np.float32) -> np.ndarray:
@@ -234,18 +225,6 @@ def _in_sixteen_bits(table: np.ndarray, step: np.float32) -> np.ndarray:
         rows = slice(first, first + ROWS_AT_ONCE)
         numbers[rows] = np.rint(table[rows] / step)
     return numbers
-
-
-def packed_nibbles(rest: np.ndarray) -> np.ndarray:
-    """Round float (inputs, outputs) between -1/2 and 1/2 to four bits.
-
-    Returns:
-        uint8 (outputs, blocks, BLOCK / 2), two inputs in each, the first one low; 8 stands for zero.
-    """
-    missing = -len(rest) % BLOCK
-    numbers = np.pad(np.clip(np.rint(NIBBLES * rest) + 8, 0, 15), ((0, missing), (0, 0)), constant_values=8)
-    pairs = numbers.T.astype(np.uint8).reshape(rest.shape[1], -1, BLOCK // 2, 2)
-    return np.ascontiguousarray(pairs[..., 0] | pairs[..., 1] << 4)
 
 
 def reorder_gates(weight: Tensor, order: str, cell_type: str) -> Tensor:

@@ -23,26 +23,13 @@ class TextAnswer:
     written: list[Written]
     seed: int | None
     """What the chance began with; None where nothing was left to chance."""
-    units: list[Unit]
-    activations: list[list[float]]
-    """For each unit its value after every character of the text."""
+    units: Sequence[Unit] = ()
+    """Whom its evidence follows."""
 
     @property
     def text(self) -> str:
         """Return what was written, without the prompt."""
         return "".join(written.text for written in self.written)
-
-    def evidence(self) -> dict:
-        """Return what the network thought of each character of the text."""
-        characters = [written for written in self.written if written.text]
-        return {
-            "characters": [written.text for written in characters],
-            "log_probabilities": [written.log_probability for written in characters],
-            "activations": [
-                unit.describe() | {"values": values[: len(characters)]}
-                for unit, values in zip(self.units, self.activations, strict=True)
-            ],
-        }
 
     def details(self, prefill: list[dict], top_n_tokens: int, characters: Sequence[str]) -> dict:
         """Return TGI's `details`."""
@@ -111,16 +98,6 @@ def streamed(written: Written, index: int, answer: TextAnswer | None, top: list[
     return event
 
 
-def collect(characters: Iterator[Written], prompt: str, seed: int | None, units: list[Unit]) -> TextAnswer:
-    """Gather a text as it is written, and what some units were after each character."""
-    written, activations = [], [[] for _ in units]
-    for character in characters:
-        written.append(character.forgetful())
-        for unit, values in zip(units, activations, strict=True):
-            values.append(float(unit.of(character.state)))
-    return TextAnswer(prompt, written, seed, units, activations)
-
-
 def events(
     characters: Iterator[Written], prompt: str, seed: int | None, top_n_tokens: int, vocabulary: Sequence[str]
 ) -> Iterator[dict]:
@@ -128,7 +105,7 @@ def events(
     written = []
     for index, character in enumerate(characters):
         written.append(character.forgetful())
-        answer = TextAnswer(prompt, written, seed, [], []) if character.finish_reason else None
+        answer = TextAnswer(prompt, written, seed) if character.finish_reason else None
         top = top_tokens(character.scores, vocabulary, top_n_tokens) if top_n_tokens else None
         yield streamed(character, index, answer, top)
 
@@ -137,16 +114,14 @@ def look_into(model: Any, input_ids: Tensor, text: str, vocabulary: Sequence[str
     """Score a text and follow units through it.
 
     Args:
-        model: with `score` and `activations`.
+        model: with `score` and `look`.
         input_ids: int64 (1, characters).
         text: the same.
         vocabulary: characters by number.
         top: how many characters to name at each place.
         units: whom to follow.
     """
-    scores = model.score(input_ids)[0]
-    log_probabilities = scores[:-1].gather(1, input_ids[0].unsqueeze(1)).squeeze(1).tolist()
-    activations = model.activations(input_ids) if units else None
+    scores, log_probabilities, activations = _read(model, input_ids, units)
     nats = -math.fsum(log_probabilities) / len(text)
     expected = [top_characters(place, vocabulary, top) for place in scores.tolist()]
     return {
@@ -154,7 +129,32 @@ def look_into(model: Any, input_ids: Tensor, text: str, vocabulary: Sequence[str
         "log_probabilities": log_probabilities,
         "top": expected[:-1],
         "next": expected[-1],
-        "activations": [unit.describe() | {"values": unit.of(activations)[0].tolist()} for unit in units],
+        "activations": activations,
         "nats_per_character": nats,
         "bits_per_character": nats / math.log(2),
     }
+
+
+def evidence_of(model: Any, input_ids: Tensor, answer: TextAnswer) -> dict:
+    """Return what the network makes of a text that was written: it reads it again, without rounding anything.
+
+    Args:
+        model: with `score` and `look`.
+        input_ids: int64 (1, characters): the prompt's, and then the text's.
+        answer: the text.
+    """
+    _, log_probabilities, activations = _read(model, input_ids, answer.units)
+    start = len(answer.prompt)
+    return {
+        "characters": list(answer.text),
+        "log_probabilities": log_probabilities[start:],
+        "activations": [followed | {"values": followed["values"][start:]} for followed in activations],
+    }
+
+
+def _read(model: Any, input_ids: Tensor, units: Sequence[Unit]) -> tuple[Tensor, list[float], list[dict[str, Any]]]:
+    """Return scores, the log-probability of each character among them, and what units were after it."""
+    scores, activations = model.look(input_ids) if units else (model.score(input_ids), None)
+    log_probabilities = scores[0, :-1].gather(1, input_ids[0].unsqueeze(1)).squeeze(1).tolist()
+    followed = [unit.describe() | {"values": unit.of(activations)[0].tolist()} for unit in units]
+    return scores[0], log_probabilities, followed

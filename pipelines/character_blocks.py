@@ -32,28 +32,10 @@ class BlockWriter(CharacterWriter):
         numbers = {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
         while True:
             block, logits, state = self.step(logits, state, chance, banned=sorted(self.options.suppressed), **numbers)
-            for number, (token_id, scores) in enumerate(zip(block.tokens.tolist(), block.logits.tolist(), strict=True)):
-                yield self._written(token_id, scores, _State(block.states, number))
+            for token_id, scores in zip(block.tokens.tolist(), block.logits.tolist(), strict=True):
+                yield self._written(token_id, scores)
 
-    def _written(self, token_id: int, scores: list[float], state: Any) -> Written:
+    def _written(self, token_id: int, scores: list[float]) -> Written:
         if token_id in self.options.ends:
-            return Written(token_id, "", scores, None, state, "eos_token")
-        return Written(token_id, self.characters[token_id], scores, None, state)
-
-
-class _State:
-    """One row of the states of a block: as the network's own, a number for each unit of each layer."""
-
-    def __init__(self, states: Any, row: int):
-        self._states = states
-        self._row = row
-
-    @property
-    def hidden(self) -> list:
-        """Return the layers' outputs."""
-        return [layer[self._row] for layer in self._states.hidden]
-
-    @property
-    def memory(self) -> list:
-        """Return the layers' cells."""
-        return [layer[self._row] for layer in self._states.memory]
+            return Written(token_id, "", scores, None, None, "eos_token")
+        return Written(token_id, self.characters[token_id], scores, None, None)

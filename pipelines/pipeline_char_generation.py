@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .character_answers import TextAnswer, collect, events, look_into
+from .character_answers import TextAnswer, events, evidence_of, look_into
 from .character_blocks import BlockWriter
 from .character_vocabulary import check_characters, map_characters
 from .character_writing import CharacterWriter, Step, WordFilter, WritingOptions, Written
@@ -30,7 +30,8 @@ class CharGenerationPipeline(EvidencePipeline):
     """Writes on from a prompt; returns `generated_text`, without the prompt unless `return_full_text`.
 
     With `return_evidence=True` each result has `evidence`: `characters` (T), those written; `log_probabilities`
-    (T, nats, the network's own at temperature 1); and `activations`, what chosen units were after each character.
+    (T, nats, the network's own at temperature 1); and `activations`, what chosen units were after each character. The
+    network reads the text again for it, without the rounding that makes writing fast.
     With `details=True` it has `details` in the schema of Hugging Face's text-generation endpoints.
 
     `stream` yields the same text piece by piece; `inspect` looks into a given text.
@@ -118,7 +119,7 @@ class CharGenerationPipeline(EvidencePipeline):
                 prefill = self._prefill(answer.prompt) if decoder_input_details else []
                 result["details"] = answer.details(prefill, top_n_tokens, self._characters)
             if return_evidence:
-                result["evidence"] = answer.evidence()
+                result["evidence"] = evidence_of(self.model, self._ids(answer.prompt + answer.text), answer)
             results.append(result)
         return results
 
@@ -173,7 +174,8 @@ class CharGenerationPipeline(EvidencePipeline):
     def _answer(self, prompt: str, options: dict[str, Any], number: int) -> TextAnswer:
         writing = self._writing_options(options, number)
         units = self._units(options.get("units"))
-        return collect(self._write(prompt, writing, in_blocks=True), prompt, writing.seed, units)
+        written = [character.forgetful() for character in self._write(prompt, writing, in_blocks=True)]
+        return TextAnswer(prompt, written, writing.seed, units)
 
     def _events(self, prompt: Any, options: dict[str, Any]) -> Iterator[dict]:
         before, forward, after = self._sanitize_parameters(**options)

@@ -262,3 +262,12 @@ def test_the_configuration_survives_being_saved(tmp_path):
     char_rnn_config(interpretable_units=units, blocked_words=["bad*"]).save_pretrained(tmp_path)
     loaded = CharRnnConfig.from_pretrained(tmp_path)
     assert loaded.interpretable_units == units and loaded.blocked_words == ["bad*"]
+
+
+@pytest.mark.parametrize("options", [{}, {"cell_type": "gru"}, {"layer_norm": True}], ids=str)
+def test_looking_is_scoring_and_following_the_units(options):
+    network, ids = char_rnn_model(**options), torch.tensor([[3, 5, 1, 8], [2, 2, 6, 4]])
+    scores, activations = network.look(ids)
+    torch.testing.assert_close(scores, network.score(ids))
+    torch.testing.assert_close(activations.hidden, network.activations(ids).hidden)
+    torch.testing.assert_close(activations.memory, network.activations(ids).memory)

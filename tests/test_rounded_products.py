@@ -5,23 +5,16 @@ import base64
 import numpy as np
 import pytest
 
-from models import onnx_char_rnn, onnx_runtime
+from models import onnx_runtime
 from models.onnx_runtime import (
-    BLOCK,
     HIGHEST,
     HIGHEST_OF_SEVEN,
-    NIBBLES,
     PROBE,
     OnnxSession,
     has_exact_bytes,
-    packed_nibbles,
     value_of,
 )
-from tasks import TASKS
-from training.export import build_graphs
-from training.onnx_graph import INPUT_SCALE, PART_SCALE, PARTS_RATIO, Graph, kernel_probe, write_graphs
-
-from .tiny import char_rnn_model
+from training.onnx_graph import INPUT_SCALE, PART_SCALE, PARTS_RATIO, Graph, kernel_probe
 
 
 @pytest.fixture(params=[True, False], ids=["whole bytes", "seven bits"])
@@ -56,13 +49,16 @@ def rounded(matrix, highest):
 
 
 class TestEightBits:
-    def test_products_are_those_of_rounded_numbers(self, highest):
-        inputs, weights = layer(40, 7, rows=3)
+    @pytest.mark.parametrize(("method", "rows"), [("linear", 1), ("linear", 3), ("row_linear", 1)])
+    @pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
+    def test_products_are_those_of_rounded_numbers(self, method, rows, has_bias, highest):
+        inputs, weights = layer(40, 7, rows)
+        bias = weights["layer.bias"] if has_bias else 0 * weights.pop("layer.bias")
         exact = (np.rint(inputs / INPUT_SCALE) * INPUT_SCALE) @ rounded(weights["layer.matrix"], highest)
-        found = multiply("linear", inputs, weights)
-        np.testing.assert_allclose(found, exact + weights["layer.bias"], rtol=1e-5, atol=1e-5)
+        found = multiply(method, inputs, weights)
+        np.testing.assert_allclose(found, exact + bias, rtol=1e-5, atol=1e-5)
 
-    @pytest.mark.parametrize("method", ["linear", "careful_linear"])
+    @pytest.mark.parametrize("method", ["linear", "careful_linear", "row_linear"])
     @pytest.mark.parametrize("rows", [1, 3])
     def test_the_largest_numbers_do_not_overflow(self, method, rows, highest):
         """Where sixteen bits hold two products, they hold those of the largest weight and input."""
@@ -81,8 +77,8 @@ class TestEightBits:
         np.testing.assert_allclose(numbers * step, table, atol=step / 2)
 
     def test_a_part_of_another_version_is_refused(self):
-        with pytest.raises(ValueError, match=r"layer\.matrix\.nibbles_scale.*training\.graphs"):
-            value_of("layer.matrix.nibbles_scale", layer(8, 4, rows=1)[1])
+        with pytest.raises(ValueError, match=r"layer\.matrix\.nibbles.*training\.graphs"):
+            value_of("layer.matrix.nibbles", layer(8, 4, rows=1)[1])
 
 
 class TestTwoParts:
@@ -118,29 +114,6 @@ class TestTwoParts:
             assert 0 <= number <= HIGHEST and 2 * number * HIGHEST < 2**15
 
 
-class TestTwelveBits:
-    @pytest.mark.parametrize("num_inputs", [40, BLOCK, 2 * BLOCK + 8])
-    @pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
-    def test_weights_are_not_rounded_by_more_than_their_second_part(self, num_inputs, has_bias):
-        inputs, weights = layer(num_inputs, 24, rows=1)
-        bias = weights["layer.bias"] if has_bias else weights.pop("layer.bias") * 0
-        matrix = weights["layer.matrix"]
-        scale = np.abs(matrix).max(axis=0) / HIGHEST
-        of_weights = np.abs(inputs).sum() * scale / NIBBLES  # half of it but for what is rounded to 8 sixteenths
-        of_inputs = np.abs(matrix).sum(axis=0) * PART_SCALE / PARTS_RATIO / 2
-        of_both = num_inputs * scale / 2 / HIGHEST / 2  # what is left of the weights, times inputs of eight bits
-        found = multiply("finer_linear", inputs, weights)
-        apart = np.abs(found - inputs @ matrix - bias)
-        assert (apart <= of_weights + of_inputs + of_both).all()
-        assert apart.mean() < np.abs(multiply("linear", inputs, weights) - inputs @ matrix - bias).mean() / 8
-
-    def test_four_bits_are_packed_with_the_first_low(self):
-        packed = packed_nibbles(np.array([[-0.5, 0.0], [0.25, 0.5], [1 / 16, 0.1]]))
-        assert packed.shape == (2, 1, BLOCK // 2)
-        assert packed[0, 0, :3].tolist() == [0 | 12 << 4, 9 | 8 << 4, 8 | 8 << 4]
-        assert packed[1, 0, :2].tolist() == [8 | 15 << 4, 10 | 8 << 4]
-
-
 class TestProcessor:
     def test_the_probe_is_what_the_code_writes(self):
         assert kernel_probe().serialize() == PROBE, base64.b64encode(kernel_probe().serialize()).decode()
@@ -159,19 +132,3 @@ class TestProcessor:
 
         monkeypatch.setattr(onnx_runtime, "OnnxSession", Saturating)
         assert not has_exact_bytes.__wrapped__()
-
-    @pytest.mark.parametrize("damage", ["none", "slow processor", "checkpoint of before"])
-    def test_characters_are_of_twelve_bits_where_that_is_fast(self, damage, tmp_path, monkeypatch):
-        model = char_rnn_model()
-        write_graphs(tmp_path, build_graphs(TASKS["char-generation"], model.config))
-        monkeypatch.setattr(onnx_char_rnn, "has_exact_bytes", lambda: damage != "slow processor")
-        if damage == "checkpoint of before":
-            (tmp_path / "onnx" / "step-int12.onnx").unlink()
-        step = model.compile_for_cpu(tmp_path, "int8").fast_step()
-        state = exact = model.initial_state(1)
-        apart = 0.0
-        for token in (3, 5, 1, 8, 8, 2, 6):
-            logits, state = step(token, state)
-            expected, exact = model.exact_step(token, exact)
-            apart = max(apart, np.abs(logits - np.asarray(expected)).max())
-        assert (apart < 1e-3) == (damage == "none"), apart

@@ -3,9 +3,9 @@
 A graph names its weights and says their shapes; their values come from model.safetensors when it is loaded
 (`models/onnx_runtime.py`). So a checkpoint holds every number once, and a graph is a few kilobytes.
 
-Matrices can be of eight bits: `Graph.linear`, and two ways that are more exact. What they are multiplied by must then
-lie between -1 and 1, as the states and read-outs of recurrent networks do, since it is rounded with a fixed scale: no
-row's result depends on the others'.
+Matrices can be of eight bits: `Graph.linear`, and more exactly `Graph.careful_linear`. What they are multiplied by must
+then lie between -1 and 1, as the states and read-outs of recurrent networks do, since it is rounded with a fixed scale:
+no row's result depends on the others'.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.onnx_runtime import BLOCK, FOLDER, MANIFEST
+from models.onnx_runtime import FOLDER, MANIFEST
 
 from .json_files import write_json
 
@@ -116,11 +116,8 @@ class Graph:
         """
         if not self.quantized:
             return self.exact_linear(values, name, num_inputs, num_outputs, bias)
-        if values not in self._rounded:
-            scale, zero = self.constant(INPUT_SCALE, np.float32), self.constant(INPUT_ZERO, np.uint8)
-            self._rounded[values] = self.op("QuantizeLinear", values, scale, zero)
         inputs = [
-            self._rounded[values],
+            self._in_bytes(values),
             self.weight(f"{name}.matrix.int8", (num_inputs, num_outputs), np.int8),
             self.constant(INPUT_SCALE, np.float32),
             self.weight(f"{name}.matrix.scale", (num_outputs,)),
@@ -154,25 +151,37 @@ class Graph:
         high, low = self.op("Split", products, outputs=2, axis=axis)
         return self.op("Add", high, self.op("Mul", low, self.constant(1 / PARTS_RATIO, np.float32)))
 
-    def finer_linear(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool = True) -> str:
-        """Multiply one row as `careful_linear` does, but with weights of twelve bits: it takes half as long again.
+    def row_linear(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool = True) -> str:
+        """Multiply one row as `linear` does.
 
         All is summed in steps of the rounded weights, and multiplied by the columns' scales at the end: a product that
-        has a scale for each column works out anew, at every call, what each is together with the inputs' scale.
+        has a scale for each column works out anew, at every call, what each is together with the inputs' scale. For
+        many rows that is less than a further multiplication of the result.
         """
         if not self.quantized:
             return self.exact_linear(values, name, num_inputs, num_outputs, bias)
-        products = self._products(values, name, num_inputs, num_outputs, scaled=False)
-        rest = self._rest(values, name, num_inputs, num_outputs, bias)
-        steps = self.op("Gemm", self.constant([[1, 1 / PARTS_RATIO]], np.float32), products, rest)
-        return self.op("Mul", steps, self.weight(f"{name}.matrix.whole_scale", (num_outputs,)))
+        inputs = [
+            self._in_bytes(values),
+            self.weight(f"{name}.matrix.int8", (num_inputs, num_outputs), np.int8),
+            self.constant(INPUT_SCALE, np.float32),
+            self.constant(1, np.float32),
+            self.constant(INPUT_ZERO, np.uint8),
+        ]
+        if bias:
+            inputs += ["", self.weight(f"{name}.matrix.int8_bias", (num_outputs,))]
+        steps = self.op("MatMulIntegerToFloat", *inputs, domain=CONTRIBUTED)
+        return self.op("Mul", steps, self.weight(f"{name}.matrix.scale", (num_outputs,)))
 
-    def _products(self, values: str, name: str, num_inputs: int, num_outputs: int, scaled: bool = True) -> str:
-        """Return the products of what is rounded, and below them of PARTS_RATIO times what that leaves.
+    def _in_bytes(self, values: str) -> str:
+        """Round values to eight bits, once."""
+        if values not in self._rounded:
+            scale, zero = self.constant(INPUT_SCALE, np.float32), self.constant(INPUT_ZERO, np.uint8)
+            self._rounded[values] = self.op("QuantizeLinear", values, scale, zero)
+        return self._rounded[values]
 
-        They are in steps of the rounded weights unless they are `scaled`.
-        """
-        return self._multiply(self._in_parts(values, axis=0), name, num_inputs, num_outputs, scaled)
+    def _products(self, values: str, name: str, num_inputs: int, num_outputs: int) -> str:
+        """Return the products of what is rounded, and below them of PARTS_RATIO times what that leaves."""
+        return self._multiply(self._in_parts(values, axis=0), name, num_inputs, num_outputs)
 
     def _in_parts(self, values: str, axis: int) -> str:
         """Round values to seven bits; beside them, along an axis, comes PARTS_RATIO times what that leaves."""
@@ -182,24 +191,11 @@ class Graph:
         low = self.op("QuantizeLinear", left, self.constant(PART_SCALE / PARTS_RATIO, np.float32), zero)
         return self.op("Concat", high, low, axis=axis)
 
-    def _multiply(self, rows: str, name: str, num_inputs: int, num_outputs: int, scaled: bool = True) -> str:
+    def _multiply(self, rows: str, name: str, num_inputs: int, num_outputs: int) -> str:
         scale, zero = self.constant(PART_SCALE, np.float32), self.constant(PART_ZERO, np.uint8)
         numbers = self.weight(f"{name}.matrix.whole", (num_inputs, num_outputs), np.int8)
-        scales = self.weight(f"{name}.matrix.whole_scale", (num_outputs,)) if scaled else self.constant(1, np.float32)
+        scales = self.weight(f"{name}.matrix.whole_scale", (num_outputs,))
         return self.op("MatMulIntegerToFloat", rows, numbers, scale, scales, zero, domain=CONTRIBUTED)
-
-    def _rest(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool) -> str:
-        """Multiply by what rounding to eight bits leaves of a matrix, in its steps; values get scales of their own."""
-        blocks = -(-num_inputs // BLOCK)
-        inputs = [
-            values,
-            self.weight(f"{name}.matrix.nibbles", (num_outputs, blocks, BLOCK // 2), np.uint8),
-            self.weight(f"{name}.matrix.nibble_steps", (num_outputs, blocks)),
-        ]
-        if bias:
-            inputs += ["", "", self.weight(f"{name}.matrix.whole_bias", (num_outputs,))]
-        sizes = {"K": num_inputs, "N": num_outputs, "bits": 4, "block_size": BLOCK, "accuracy_level": 4}
-        return self.op("MatMulNBits", *inputs, domain=CONTRIBUTED, **sizes)
 
     def exact_linear(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool = True) -> str:
         """Multiply any values, float (…, num_inputs), by a matrix, in float32."""
