@@ -115,7 +115,7 @@ class OnnxNetwork:
 
     files: ClassVar[tuple[str, ...]]
     """The graphs' names; "{precision}" stands for the precision. Where beside "name.onnx" there is a "name-int8.onnx",
-    that is taken for this precision."""
+    that is taken for this precision, if products of whole eight bits are exact: else it is no faster."""
 
     def __init__(self, model: PreTrainedModel, folder: Path, precision: str):
         """Load the graphs and give them the model's weights.
@@ -134,8 +134,9 @@ class OnnxNetwork:
         self.config, self.device, self.dtype = model.config, model.device, model.dtype
         there = weights_of_graphs(folder)
         files = [file.format(precision=precision) for file in self.files]
-        rounded = [file.replace(".onnx", f"-{precision}.onnx") for file in files]
-        files = [better if better in there else file for file, better in zip(files, rounded, strict=True)]
+        if precision != "float32" and has_exact_bytes():
+            rounded = [file.replace(".onnx", f"-{precision}.onnx") for file in files]
+            files = [better if better in there else file for file, better in zip(files, rounded, strict=True)]
         self.sessions = load_sessions(folder, files, self.weights())
 
     def weights(self) -> dict[str, Weight]:
