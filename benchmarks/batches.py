@@ -78,6 +78,7 @@ def main() -> None:
     """Measure, print, and keep what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", default="attention-nmt-en-de", choices=CHECKPOINT_NAMES)
+    parser.add_argument("--parameters", type=json.loads, help='JSON, such as {"num_beams": 1}; else its own')
     parser.add_argument("--workers", type=int, default=1, help="processes that hold the models")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.5, help="of each load in a round")
@@ -88,7 +89,7 @@ def main() -> None:
         for name, start in SERVERS.items():
             address = running.enter_context(start(options.checkpoint, options.workers))
             path = "/predict" if name == TOOLKIT else f"/models/{options.checkpoint}"
-            requests = requests_to(address, path, options.checkpoint)
+            requests = requests_to(address, path, options.checkpoint, options.parameters)
             asyncio.run(closed_loop(address, requests, CLIENTS, options.seconds))  # warm
             servers[name] = Measured(address, requests)
         for _ in range(options.rounds):

@@ -38,9 +38,15 @@ SENTENCES = (
 CHECKPOINT_NAMES = tuple(name for task in TASKS.values() for name in task.checkpoints)
 
 
-def bodies_of(checkpoint: str) -> list[tuple[bytes, str]]:
-    """Return what is asked of a checkpoint: bodies and their media types."""
+def bodies_of(checkpoint: str, parameters: dict[str, Any] | None = None) -> list[tuple[bytes, str]]:
+    """Return what is asked of a checkpoint, with the parameters named or its own: bodies and their media types.
+
+    Raises:
+        ValueError: for parameters of what is asked with a file.
+    """
     task = next(task for task in TASKS.values() if checkpoint in task.checkpoints)
+    if parameters and task.modality != "text":
+        raise ValueError(f"{checkpoint} is asked with files, which have no parameters.")
     if task.modality == "image":
         return [(path.read_bytes(), "image/jpeg") for path in sorted(SAMPLES.glob("*.jpg"))]
     if task.modality == "audio":
@@ -53,17 +59,18 @@ def bodies_of(checkpoint: str) -> list[tuple[bytes, str]]:
             for example in (*LECTURE, *STORIES_OF_TASKS)
         ],
     }
-    options = {"seed": 1, "max_new_tokens": 200} if task.hub_pipeline_tag == "text-generation" else None
+    if parameters is None and task.hub_pipeline_tag == "text-generation":
+        parameters = {"seed": 1, "max_new_tokens": 200}
     return [
-        (json.dumps({"inputs": item, "parameters": options}).encode(), "application/json")
+        (json.dumps({"inputs": item, "parameters": parameters}).encode(), "application/json")
         for item in inputs[task.hub_pipeline_tag]
     ]
 
 
-def requests_to(address: str, path: str, checkpoint: str) -> list[Request]:
+def requests_to(address: str, path: str, checkpoint: str, parameters: dict[str, Any] | None = None) -> list[Request]:
     """Ask everything once, alone, and return requests whose answers must say the same again."""
     requests = []
-    for content, media_type in bodies_of(checkpoint):
+    for content, media_type in bodies_of(checkpoint, parameters):
         sent = urllib.request.Request(address + path, content, {"Content-Type": media_type})
         with urllib.request.urlopen(sent, timeout=60) as response:
             expected = said(response.read())
