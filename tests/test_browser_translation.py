@@ -90,21 +90,25 @@ def test_what_is_unlike_all_training_is_told(page):  # noqa: F811
     page.wait_for_selector("#told .notice", state="detached")
 
 
+@pytest.fixture(scope="module")
+def several_app(tmp_path_factory):
+    """The demo of two tiny checkpoints, one of them of several directions; started once for both widths."""
+    folder, port = tmp_path_factory.mktemp("several"), free_port()
+    build_several(folder), build_one(folder)
+    command = [sys.executable, "-c", SEVERAL_APP, str(folder), "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        wait_until_ready(process, f"http://127.0.0.1:{port}")
+        yield RunningApp(process, f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
 class TestSeveral:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def running_app(cls, tmp_path_factory):
-        """The demo of two tiny checkpoints, one of them of several directions."""
-        folder, port = tmp_path_factory.mktemp("several"), free_port()
-        build_several(folder), build_one(folder)
-        command = [sys.executable, "-c", SEVERAL_APP, str(folder), "--port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT)
-        try:
-            wait_until_ready(process, f"http://127.0.0.1:{port}")
-            yield RunningApp(process, f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    @pytest.fixture
+    def running_app(self, several_app):
+        return several_app
 
     def languages(self, page):  # noqa: F811
         return [page.input_value(f"#{which}-language input") for which in ("source", "target")]

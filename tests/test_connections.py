@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvicorn
 
+from serving import connections
 from serving.connections import uvicorn_options
 from serving.settings import Settings
 
@@ -133,11 +134,12 @@ def test_a_long_body_is_not_a_long_head(connect):
         assert b"9000 bytes" in read_all(connection)[0]
 
 
-def test_a_body_that_nobody_waits_for_ends(connect):
+def test_a_body_that_nobody_waits_for_ends(connect, monkeypatch):
     """As those that Gradio reads, which has no deadline."""
+    monkeypatch.setattr(connections, "AFTER_DEADLINE_SECONDS", 0.5)
     with connect() as connection:
         connection.sendall(HEAD.replace(b" 4", b" 9000"))
-        assert SETTINGS.deadline_seconds + 4.9 < trickle(connection, b"a") < SETTINGS.deadline_seconds + 8
+        assert SETTINGS.deadline_seconds + 0.4 < trickle(connection, b"a") < SETTINGS.deadline_seconds + 3
 
 
 def test_the_rest_of_a_body_that_was_refused_ends(connect):
