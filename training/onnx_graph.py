@@ -116,16 +116,7 @@ class Graph:
         """
         if not self.quantized:
             return self.exact_linear(values, name, num_inputs, num_outputs, bias)
-        inputs = [
-            self._in_bytes(values),
-            self.weight(f"{name}.matrix.int8", (num_inputs, num_outputs), np.int8),
-            self.constant(INPUT_SCALE, np.float32),
-            self.weight(f"{name}.matrix.scale", (num_outputs,)),
-            self.constant(INPUT_ZERO, np.uint8),
-        ]
-        if bias:
-            inputs += ["", self.weight(f"{name}.bias", (num_outputs,))]
-        return self.op("MatMulIntegerToFloat", *inputs, domain=CONTRIBUTED)
+        return self._byte_products(values, name, num_inputs, num_outputs, f"{name}.bias" if bias else "")
 
     def careful_linear(self, values: str, name: str, num_inputs: int, num_outputs: int, bias: bool = True) -> str:
         """Multiply as `linear` does, but with weights of whole eight bits and inputs of two times seven.
@@ -135,7 +126,8 @@ class Graph:
         """
         if not self.quantized:
             return self.exact_linear(values, name, num_inputs, num_outputs, bias)
-        total = self._sum_of_parts(self._products(values, name, num_inputs, num_outputs), axis=0)
+        products = self._multiply(self._in_parts(values, axis=0), name, num_inputs, num_outputs)
+        total = self._sum_of_parts(products, axis=0)
         return self.op("Add", total, self.weight(f"{name}.bias", (num_outputs,))) if bias else total
 
     def careful_linears(self, values: str, names: Sequence[str], num_inputs: int, num_outputs: int) -> str:
@@ -160,28 +152,25 @@ class Graph:
         """
         if not self.quantized:
             return self.exact_linear(values, name, num_inputs, num_outputs, bias)
-        inputs = [
-            self._in_bytes(values),
-            self.weight(f"{name}.matrix.int8", (num_inputs, num_outputs), np.int8),
-            self.constant(INPUT_SCALE, np.float32),
-            self.constant(1, np.float32),
-            self.constant(INPUT_ZERO, np.uint8),
-        ]
-        if bias:
-            inputs += ["", self.weight(f"{name}.matrix.int8_bias", (num_outputs,))]
-        steps = self.op("MatMulIntegerToFloat", *inputs, domain=CONTRIBUTED)
+        in_steps = f"{name}.matrix.int8_bias" if bias else ""
+        steps = self._byte_products(values, name, num_inputs, num_outputs, in_steps, scaled=False)
         return self.op("Mul", steps, self.weight(f"{name}.matrix.scale", (num_outputs,)))
 
-    def _in_bytes(self, values: str) -> str:
-        """Round values to eight bits, once."""
-        if values not in self._rounded:
-            scale, zero = self.constant(INPUT_SCALE, np.float32), self.constant(INPUT_ZERO, np.uint8)
-            self._rounded[values] = self.op("QuantizeLinear", values, scale, zero)
-        return self._rounded[values]
+    def _byte_products(
+        self, values: str, name: str, num_inputs: int, num_outputs: int, bias: str, scaled: bool = True
+    ) -> str:
+        """Round values to eight bits, once, and multiply them by a rounded matrix.
 
-    def _products(self, values: str, name: str, num_inputs: int, num_outputs: int) -> str:
-        """Return the products of what is rounded, and below them of PARTS_RATIO times what that leaves."""
-        return self._multiply(self._in_parts(values, axis=0), name, num_inputs, num_outputs)
+        The products are in steps of its weights unless they are `scaled`. `bias` is the weight to add; empty for none.
+        """
+        scale, zero = self.constant(INPUT_SCALE, np.float32), self.constant(INPUT_ZERO, np.uint8)
+        if values not in self._rounded:
+            self._rounded[values] = self.op("QuantizeLinear", values, scale, zero)
+        matrix = self.weight(f"{name}.matrix.int8", (num_inputs, num_outputs), np.int8)
+        scales = self.weight(f"{name}.matrix.scale", (num_outputs,)) if scaled else self.constant(1, np.float32)
+        inputs = [self._rounded[values], matrix, scale, scales, zero]
+        inputs += ["", self.weight(bias, (num_outputs,))] if bias else []
+        return self.op("MatMulIntegerToFloat", *inputs, domain=CONTRIBUTED)
 
     def _in_parts(self, values: str, axis: int) -> str:
         """Round values to seven bits; beside them, along an axis, comes PARTS_RATIO times what that leaves."""
