@@ -25,16 +25,6 @@ class PackedState:
         """
         self.packed = packed
 
-    @property
-    def hidden(self) -> tuple[np.ndarray, ...]:
-        """As `RecurrentState` has it, float (1, hidden) for each layer."""
-        return tuple(self.packed[::2, None])
-
-    @property
-    def memory(self) -> tuple[np.ndarray, ...]:
-        """As `RecurrentState` has it, float (1, hidden) for each layer."""
-        return tuple(self.packed[1::2, None])
-
 
 class OnnxCharRnn(OnnxNetwork):
     """A generator whose single steps are a graph's."""
@@ -74,14 +64,15 @@ class OnnxCharRnn(OnnxNetwork):
         Returns:
             float (vocabulary), the logits of the next character; and the state after it.
         """
-        packed = state.packed if isinstance(state, PackedState) else _pack(state)
+        packed = state.packed if isinstance(state, PackedState) else pack(state)
         packed, logits = self.sessions[0].run({"token": np.array([token_id]), "state": packed})
         return logits[0], PackedState(packed)
 
 
-def _pack(state: RecurrentState) -> np.ndarray:
+def pack(state: RecurrentState) -> np.ndarray:
+    """Return the model's state of one text as `PackedState` has it."""
     layers = [layer for pair in zip(state.hidden, state.memory, strict=True) for layer in pair]
-    return np.concatenate([layer.detach().numpy() if isinstance(layer, Tensor) else layer for layer in layers])
+    return torch.cat(layers).detach().numpy()
 
 
 @torch.no_grad()

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from .pipeline_common import InputError, shown
 
 
@@ -37,8 +35,8 @@ class Unit:
         return f"{self.kind}.{self.layer}.{self.unit}"
 
     def of(self, activations: Any) -> Any:
-        """Return its value, or its values over time, among a state's or a text's numbers, (..., hidden) a layer."""
-        values = torch.as_tensor(getattr(activations, self.kind)[self.layer - 1][..., self.unit])
+        """Return its values over time among a text's numbers, (..., hidden) a layer."""
+        values = getattr(activations, self.kind)[self.layer - 1][..., self.unit]
         return values.tanh() if self.kind == "memory" else values
 
     def describe(self) -> dict:
