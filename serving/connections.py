@@ -18,9 +18,9 @@ from .settings import Settings
 AFTER_DEADLINE_SECONDS = 5.0
 """Who reads a body refuses one that is late; where nobody reads it the connection ends so much later."""
 REFUSALS = {
-    400: ("not_http", "This is not HTTP."),
-    408: ("deadline", "The request's line and headers must come within {seconds:g} seconds."),
-    431: ("too_large", "The request's line and headers must be at most {bytes:,} bytes."),
+    400: ("not_http", "Expected a request of HTTP/1.1; what came cannot be read as one."),
+    408: ("deadline", "The request's line and headers must come within {seconds:g} seconds; they have not ended yet."),
+    431: ("too_large", "The request's line and headers must be at most {most:,} bytes; more came, without an end."),
 }
 
 
@@ -100,7 +100,7 @@ class BoundedConnection(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         code, message = REFUSALS[status]
         number = uuid.uuid4().hex
-        sentence = message.format(seconds=self.settings.head_seconds, bytes=self.settings.head_bytes)
+        sentence = message.format(seconds=self.settings.head_seconds, most=self.settings.head_bytes)
         content = json.dumps({"error": sentence, "code": code, "request_id": number}).encode()
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",

@@ -43,7 +43,7 @@ class Settings:
     head_seconds: float = 20.0
     """From the first byte of a request's line and headers to the last."""
     head_bytes: int = 2**16
-    """Largest line and headers of a request."""
+    """Largest line and headers of a request, not counting what comes with their first byte."""
 
     text_bytes: int = 2**20
     """Largest body of a request to a task that reads text."""
