@@ -8,15 +8,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import functools
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 
 from benchmarks.server_process import free_port, wait_until_ready
@@ -28,6 +25,7 @@ from serving.served_checkpoint import ServedCheckpoint
 from tasks import TASKS, Task
 from training.export import save_checkpoint
 
+from .running_server import running_server
 from .tiny import TINY, TinyFamily
 
 ROOT = Path(__file__).parents[1]
@@ -98,16 +96,9 @@ def client(served) -> Iterator[TestClient]:
 @pytest.fixture(scope="module")
 def address(served) -> Iterator[str]:
     """Serve on a real port."""
-    options = uvicorn_options(served.settings)
-    server = uvicorn.Server(uvicorn.Config(create_application(served), port=0, log_level="warning", **options))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    assert served.wait_until_loaded(60)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with running_server(create_application(served), **uvicorn_options(served.settings)) as port:
+        assert served.wait_until_loaded(60)
+        yield f"http://127.0.0.1:{port}"
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ huggingface_hub is imported, so: in a process of its own.
 import base64
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+
+from .running_server import running_server
 
 WHOAMI, VALIDATE_CARD = "/api/whoami-v2", "/api/validate-yaml"
 TOKEN = "hf_loopback"
@@ -64,25 +64,15 @@ class LoopbackHub:
         self.repositories: dict[str, Repository] = {}
         self.blobs: dict[str, bytes] = {}
         self.requests: list[str] = []
-        configuration = uvicorn.Config(self._application(), host="127.0.0.1", port=0, log_level="warning")
-        self._server = uvicorn.Server(configuration)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._server = running_server(self._application())
+        self.url = ""
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
+        self.url = f"http://127.0.0.1:{self._server.__enter__()}"
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
+    def __exit__(self, *exception: Any) -> None:
+        self._server.__exit__(*exception)
 
     def commits(self, repo_id: str) -> list[str]:
         """Return the names of a repository's commits, oldest first; the first holds .gitattributes only."""

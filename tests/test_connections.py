@@ -3,16 +3,16 @@
 import asyncio
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
 
 from serving import connections
 from serving.connections import uvicorn_options
 from serving.settings import Settings
+
+from .running_server import running_server
 
 HEAD = b"POST /read HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\n"
 SETTINGS = Settings(keep_alive_seconds=1.0, head_seconds=1.0, head_bytes=1000, deadline_seconds=0.5)
@@ -36,15 +36,8 @@ async def application(scope, receive, send):
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Callable[[], socket.socket]]:
     """Open a connection to a server with these settings."""
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error", **uvicorn_options(SETTINGS)))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield lambda: socket.create_connection(("127.0.0.1", port), timeout=20)
-    server.should_exit = True
-    thread.join()
+    with running_server(application, log_level="error", **uvicorn_options(SETTINGS)) as port:
+        yield lambda: socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
 def read_all(connection: socket.socket) -> tuple[bytes, float]:
