@@ -29,7 +29,7 @@ FATAL = 4
 HIGHEST = 127
 """Of a weight of eight bits."""
 HIGHEST_OF_SEVEN = 64
-"""The same with one bit less than there is, where a processor without VNNI would saturate in its 16-bit sums."""
+"""The same with one bit less than there is, where sixteen bits hold a sum of any two products."""
 HIGHEST_OF_SIXTEEN = 32767
 """Of a number of sixteen bits."""
 ROWS_AT_ONCE = 64
@@ -176,8 +176,22 @@ def has_exact_bytes() -> bool:
 
     A real product is asked, not the processor's name: what counts is the kernel that ONNX Runtime chooses.
     """
-    weights = np.full((64, 32), HIGHEST, np.int8)
-    weights[:, ::2] = -HIGHEST
+    return _is_exact([HIGHEST, HIGHEST])
+
+
+@cache
+def has_exact_pairs() -> bool:
+    """Say whether what must fit into sixteen bits are the sums of an even row's product and of the next one's.
+
+    It is so where x86 processors have no VNNI (`vpmaddubsw`). It must be known only where bytes are not exact.
+    """
+    return _is_exact([HIGHEST, 1]) and _is_exact([1, HIGHEST])
+
+
+def _is_exact(pair: Sequence[int]) -> bool:
+    """Multiply the highest inputs by rows of such weights, and by their opposites in every other column."""
+    weights = np.tile(np.array(pair, np.int8)[:, None], (32, 32))
+    weights[:, ::2] *= -1
     session = OnnxSession(PROBE, ["weights"], {"weights": weights})
     values = np.full((3, 64), 255, np.uint8)
     expected = values.astype(np.int32) @ weights.astype(np.int32)
@@ -191,7 +205,8 @@ def value_of(name: str, weights: Mapping[str, Weight]) -> np.ndarray:
         `table`.int16, `table`.step: whole numbers, and what one of them is.
 
     Each column has a scale of its own, so that its largest weight becomes the highest number:
-        `matrix`.int8, `matrix`.scale: of eight bits where products of them are exact, else of seven.
+        `matrix`.int8, `matrix`.scale: of eight bits where products of them are exact. Else as many as sums of two
+            products allow; see `_column_scales`.
         `matrix`.int8_bias: the bias beside the matrix, in steps of those.
         `matrix`.whole, `matrix`.whole_scale: of eight bits; what they are multiplied by must have seven.
 
@@ -208,8 +223,7 @@ def value_of(name: str, weights: Mapping[str, Weight]) -> np.ndarray:
     if part in ("int16", "step"):
         step = np.float32(max(weight.max(), -weight.min(), 1e-12) / HIGHEST_OF_SIXTEEN)
         return _in_sixteen_bits(weight, step) if part == "int16" else np.array(step)
-    highest = HIGHEST if part in ("whole", "whole_scale") or has_exact_bytes() else HIGHEST_OF_SEVEN
-    scale = np.maximum(np.abs(weight).max(axis=-2, keepdims=True), 1e-12) / highest
+    scale = _column_scales(weight, are_inputs_whole=part not in ("whole", "whole_scale"))
     if part in ("scale", "whole_scale"):
         return np.ascontiguousarray(scale.squeeze(-2), np.float32)
     if part == "int8_bias":
@@ -217,6 +231,25 @@ def value_of(name: str, weights: Mapping[str, Weight]) -> np.ndarray:
     if part not in ("int8", "whole"):
         raise ValueError(f"This graph asks for {name!r}, which nothing is called any more. {WRITE_ANEW}")
     return np.ascontiguousarray(np.rint(weight / scale), np.int8)
+
+
+def _column_scales(weight: np.ndarray, are_inputs_whole: bool) -> np.ndarray:
+    """Return what one step is in each column of a matrix, (…, inputs, outputs) to (…, 1, outputs).
+
+    Inputs of eight bits, where sums of two products have sixteen: 255 times any two weights that are added must stay
+    below 2 ** 15. Two neighbours with the same sign together are at most 128 then, but one alone may be 127. The
+    largest are seldom neighbours, so that a step is about two thirds of one of weights that are at most 64.
+    """
+    largest, highest = np.abs(weight).max(axis=-2, keepdims=True), HIGHEST
+    if are_inputs_whole and not has_exact_bytes():
+        if has_exact_pairs():
+            for part in (np.maximum(weight, 0), np.maximum(-weight, 0)):
+                num_paired = part.shape[-2] // 2 * 2
+                sums = part[..., 0:num_paired:2, :] + part[..., 1:num_paired:2, :]
+                largest = np.maximum(largest, sums.max(axis=-2, keepdims=True, initial=0))
+        else:
+            highest = HIGHEST_OF_SEVEN
+    return np.maximum(largest, 1e-12) / highest
 
 
 def _in_sixteen_bits(table: np.ndarray, step: np.float32) -> np.ndarray:
