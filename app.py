@@ -93,7 +93,7 @@ def main() -> None:
         port=options.port,
         log_level="warning",
         timeout_graceful_shutdown=math.ceil(settings.grace_seconds),
-        **uvicorn_options(settings),
+        **uvicorn_options(settings, checkpoints.metrics),
     )
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .logs import log_request
+from .metrics import Metrics
 from .settings import Settings
 
 AFTER_DEADLINE_SECONDS = 5.0
@@ -24,10 +26,10 @@ REFUSALS = {
 }
 
 
-def uvicorn_options(settings: Settings) -> dict[str, Any]:
-    """Return how uvicorn must treat connections."""
+def uvicorn_options(settings: Settings, metrics: Metrics) -> dict[str, Any]:
+    """Return how uvicorn must treat connections; `metrics` count what is refused here."""
     return {
-        "http": type("Connection", (BoundedConnection,), {"settings": settings}),
+        "http": type("Connection", (BoundedConnection,), {"settings": settings, "metrics": metrics}),
         "ws": "none",  # nothing here speaks WebSocket
         "timeout_keep_alive": settings.keep_alive_seconds,
         "server_header": False,
@@ -38,6 +40,7 @@ class BoundedConnection(HttpToolsProtocol):
     """A connection that ends when no request begins, or when a request's head or body does not end."""
 
     settings: Settings
+    metrics: Metrics
 
     _timer: asyncio.TimerHandle | None = None
     _head_bytes: int | None = None
@@ -111,6 +114,9 @@ class BoundedConnection(HttpToolsProtocol):
         )
         self.transport.write("\r\n".join((*head, "", "")).encode() + content)
         self.transport.close()
+        self.metrics.requests.labels("connection", str(status)).inc()
+        self.metrics.rejected.labels(code).inc()
+        log_request(request_id=number, route="connection", status=status)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
         self._stop_waiting()

@@ -96,7 +96,8 @@ def client(served) -> Iterator[TestClient]:
 @pytest.fixture(scope="module")
 def address(served) -> Iterator[str]:
     """Serve on a real port."""
-    with running_server(create_application(served), **uvicorn_options(served.settings)) as port:
+    options = uvicorn_options(served.settings, served.metrics)
+    with running_server(create_application(served), **options) as port:
         assert served.wait_until_loaded(60)
         yield f"http://127.0.0.1:{port}"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +11,14 @@ import pytest
 
 from serving import connections
 from serving.connections import uvicorn_options
+from serving.metrics import Metrics
 from serving.settings import Settings
 
 from .running_server import running_server
 
 HEAD = b"POST /read HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\n"
 SETTINGS = Settings(keep_alive_seconds=1.0, head_seconds=1.0, head_bytes=1000, deadline_seconds=0.5)
+METRICS = Metrics()
 
 
 async def application(scope, receive, send):
@@ -36,7 +39,7 @@ async def application(scope, receive, send):
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Callable[[], socket.socket]]:
     """Open a connection to a server with these settings."""
-    with running_server(application, log_level="error", **uvicorn_options(SETTINGS)) as port:
+    with running_server(application, log_level="error", **uvicorn_options(SETTINGS, METRICS)) as port:
         yield lambda: socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
@@ -111,11 +114,17 @@ def test_a_head_that_is_too_long_is_refused(connect):
     assert refusal(content) == (431, "too_large")
 
 
-def test_what_is_not_http_is_refused(connect):
-    with connect() as connection:
+def test_what_is_not_http_is_refused_and_counted(connect, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("hindsight"), "propagate", True)
+    with connect() as connection, caplog.at_level(logging.INFO, "hindsight"):
         connection.sendall(b"hello\r\n\r\n")
         content, _ = read_all(connection)
     assert refusal(content) == (400, "not_http")
+    counted = METRICS.text().decode()
+    assert 'hindsight_requests_total{route="connection",status="400"} 1.0' in counted
+    assert 'hindsight_rejected_total{code="not_http"} 1.0' in counted
+    (line,) = caplog.records
+    assert (line.route, line.status) == ("connection", 400) and line.request_id.encode() in content
 
 
 def test_a_long_body_is_not_a_long_head(connect):
@@ -150,4 +159,4 @@ def test_a_request_that_comes_before_the_answer_does_not_cost_it(connect):
 
 def test_the_defaults_are_longer_than_what_proxies_keep():
     """60 s is what nginx and Amazon's load balancers begin with."""
-    assert uvicorn_options(Settings())["timeout_keep_alive"] > 60
+    assert uvicorn_options(Settings(), Metrics())["timeout_keep_alive"] > 60
