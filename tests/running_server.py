@@ -18,7 +18,8 @@ START_SECONDS = 60.0
 def running_server(application: Any, **options: Any) -> Iterator[int]:
     """Serve, with uvicorn's options; yield the port. Raises with the server's stack if it does not start."""
     configuration = uvicorn.Config(application, **{"log_level": "warning"} | options)
-    configuration.load()  # here and not in the thread: it imports
+    configuration.load()  # here and not in the thread, as what follows: they import
+    configuration.get_loop_factory()
     server = uvicorn.Server(configuration)
     with socket.create_server(("127.0.0.1", 0), backlog=configuration.backlog) as listening:
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
