@@ -21,18 +21,30 @@ def event_stream(events: Iterable[dict], request_id: str) -> StreamingResponse:
     return StreamingResponse(_encoded(events, request_id), media_type="text/event-stream", headers=headers)
 
 
+def in_bursts(events: Iterable[dict]) -> Iterator[list[dict]]:
+    """Put together what comes within FLUSH_SECONDS; the first event goes at once."""
+    burst, due = [], 0.0
+    for event in events:
+        burst.append(event)
+        if time.monotonic() >= due:
+            yield burst
+            burst, due = [], time.monotonic() + FLUSH_SECONDS
+    if burst:
+        yield burst
+
+
 def _encoded(events: Iterable[dict], request_id: str) -> Iterator[str]:
-    pending, sent = [], time.monotonic()
+    for burst in in_bursts(_to_the_end(events, request_id)):
+        yield "".join(map(_data, burst))
+
+
+def _to_the_end(events: Iterable[dict], request_id: str) -> Iterator[dict]:
+    """Yield the events; the last one tells of a failure, for the status was sent long ago."""
     try:
-        for event in events:
-            pending.append(_data(event))
-            if time.monotonic() - sent >= FLUSH_SECONDS:
-                yield "".join(pending)
-                pending, sent = [], time.monotonic()
-    except Exception:  # the status was sent long ago; what is left is to end with an event that says so
+        yield from events
+    except Exception:
         logger.exception("Request %s failed while it was streamed.", request_id)
-        pending.append(_data({"error": SERVER_FAULT, "error_type": "generation"}))
-    yield "".join(pending)
+        yield {"error": SERVER_FAULT, "error_type": "generation"}
 
 
 def _data(content: dict) -> str:

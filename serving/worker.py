@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -19,7 +18,7 @@ from pipelines import CheckpointError, InputError
 from pipelines.served import Served
 
 from .hosting import ModelHost, WorkerFault, WorkerLost
-from .streaming import FLUSH_SECONDS
+from .streaming import in_bursts
 
 MAXIMUM_CALLS = 128
 
@@ -48,16 +47,11 @@ class _Answering:
     def _stream(self, number: int, arguments: tuple) -> None:
         events = self._host.stream(*arguments)
         self._send(number, "begun", None)
-        pending, sent = [], time.monotonic()
-        for event in events:
-            pending.append(event)
+        for burst in in_bursts(events):
             if number in self._closed:
                 break
-            if time.monotonic() - sent >= FLUSH_SECONDS:
-                self._send(number, "events", pending)
-                pending, sent = [], time.monotonic()
+            self._send(number, "events", burst)
         self._closed.discard(number)
-        self._send(number, "events", pending)
         self._send(number, "end", None)
 
     def _send(self, number: int, kind: str, value: Any) -> None:
