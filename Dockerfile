@@ -13,7 +13,8 @@ ENV PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     GRADIO_ANALYTICS_ENABLED=False \
-    HF_HUB_OFFLINE=1
+    HF_HUB_OFFLINE=1 \
+    MALLOC_ARENA_MAX=2
 
 # A Space runs its containers as user 1000.
 RUN useradd --create-home --uid 1000 hindsight

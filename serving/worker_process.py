@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 import queue
 import subprocess
 import sys
@@ -26,6 +27,9 @@ HANGING_DEADLINES = 3
 """Deadlines of a request after which a worker that has not answered is taken to answer nothing any more."""
 RESTART_SECONDS = 1.0
 """Between the ends of a process that cannot be kept alive."""
+MEMORY = {"MALLOC_ARENA_MAX": "2"}
+"""Of its environment, unless that says otherwise. Else glibc keeps what a thread has freed for it, and a worker has
+many."""
 LOADING_TRIES = 3
 """Processes that a checkpoint is given to, where they end before they have loaded it."""
 
@@ -137,7 +141,8 @@ class WorkerProcess:
         self._connection, far_end = Pipe()
         with far_end:
             command = [sys.executable, "-m", "serving.worker", str(far_end.fileno())]
-            self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[far_end.fileno()])
+            environment = MEMORY | os.environ
+            self._process = subprocess.Popen(command, cwd=ROOT, env=environment, pass_fds=[far_end.fileno()])
         self._connection.send(self._settings)
 
     def _call(self, method: str, *arguments: Any) -> Any:

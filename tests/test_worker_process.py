@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -45,6 +46,11 @@ def test_it_answers_as_this_process_does(worker, tiny):
     good, bad = worker.serve_together("attention-translation", [TEXT, ""], {"return_evidence": True})
     assert is_close(good.response, pipe.serve(TEXT, {"return_evidence": True}))
     assert isinstance(bad.error, InputError) and bad.error.field == "inputs" and "empty" in str(bad.error)
+
+
+def test_its_threads_share_what_is_freed(worker):
+    environment = Path(f"/proc/{worker.process_id}/environ").read_bytes().split(b"\0")
+    assert f"MALLOC_ARENA_MAX={os.environ.get('MALLOC_ARENA_MAX', 2)}".encode() in environment
 
 
 def test_it_streams_and_looks_into_a_text(worker, tiny):
