@@ -1,20 +1,24 @@
 """What weights of eight bits cost: `python -m benchmarks.rounding CHECKPOINT --data FOLDER --output runs/rounding`.
 
 Each checkpoint's own metric on its test split (the validation split where there is no other), with PyTorch and with the
-graphs as a pipeline chooses them; and how far the evidence for the same answers is apart.
+graphs as a pipeline chooses them; and how far the evidence for the same answers is apart. With `--without-vnni` rounded
+as on a processor that has none; `benchmarks.attention_apart` compares more sentences.
 """
 
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from transformers import Pipeline
 
 import hub
+from models import onnx_runtime
 from pipelines import pipeline
 from pipelines.audio_input import ReadAudio
 from pipelines.ctc_beam_search import DecodingOptions
@@ -40,6 +44,13 @@ NUM_COMPARED = 100
 """Inputs whose evidence is compared."""
 
 Measured = dict[str, float]
+
+
+@contextmanager
+def rounded_for(without_vnni: bool) -> Iterator[None]:
+    """Give networks that are loaded here the weights of a processor without VNNI, where that is asked."""
+    with patch.object(onnx_runtime, "has_exact_bytes", lambda: False) if without_vnni else nullcontext():
+        yield
 
 
 def translation(pipe: Pipeline, data: list[str]) -> tuple[Measured, list[np.ndarray]]:
@@ -153,12 +164,14 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("--data", nargs="+", required=True, help="as in training")
     parser.add_argument("--output", type=Path, required=True, help="folder for rounding.json")
+    parser.add_argument("--without-vnni", action="store_true", help="round as for a processor without it")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "rounding.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    found[options.checkpoint] = compare(options.checkpoint, options.data)
+    with rounded_for(options.without_vnni):
+        found[options.checkpoint] = compare(options.checkpoint, options.data)
     path.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
